@@ -1,0 +1,168 @@
+//! The cost of a message: scanning, decoding and encoding, beside serde_json in the same run, and a whole link to a link.
+//!
+//! `cargo bench -p aemp-proto`; figures in `docs/performance.md`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aemp_proto::auth::Secret;
+use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
+use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
+use aemp_proto::names::NodeId;
+use aemp_proto::value::Value;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// A small message, as it is sent most: port, tag, a number, a port ID to answer to.
+type Small<'a> = (&'a str, &'a str, u64, &'a str);
+const SMALL: Small<'static> = ("yPLm3824cb", "tick", 4711, "seed#yOLeTj00Mb");
+
+/// Messages in one buffer, as one read from a socket brings them.
+const BATCH: usize = 1000;
+
+fn batch(framing: Framing, message: &impl serde::Serialize) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for _ in 0..BATCH {
+        framing.encode(message, &Limits::default(), &mut octets).expect("a tuple is a packet");
+    }
+    octets
+}
+
+/// Finds the packets of a batch and calls `visit` with each one's octets.
+fn scan<'a>(scanner: &mut Scanner, mut octets: &'a [u8], mut visit: impl FnMut(&'a [u8])) {
+    while let Scan::Packet { start, end } = scanner.scan(octets).expect("the batch is well-formed") {
+        visit(&octets[start..end]);
+        octets = &octets[end..];
+    }
+}
+
+fn receiving(criterion: &mut Criterion) {
+    let payload = "x".repeat(1024);
+    for (size, message) in [("small", SMALL), ("1 KiB", ("yPLm3824cb", "tick", 4711, payload.as_str()))] {
+        let mut group = criterion.benchmark_group(format!("receive {size}"));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        let json = batch(Framing::Json, &message);
+        group.bench_function("serde_json validate only", |bencher| {
+            bencher.iter(|| {
+                let stream = serde_json::Deserializer::from_slice(&json).into_iter::<serde::de::IgnoredAny>();
+                assert_eq!(stream.map(|packet| packet.expect("json")).count(), BATCH);
+            });
+        });
+        group.bench_function("serde_json typed", |bencher| {
+            bencher.iter(|| {
+                for packet in serde_json::Deserializer::from_slice(&json).into_iter::<Small<'_>>() {
+                    black_box(packet.expect("json"));
+                }
+            });
+        });
+        for framing in Framing::DEFAULT {
+            let octets = batch(framing, &message);
+            let mut scanner = Scanner::new(framing, Limits::default());
+            group.bench_function(BenchmarkId::new("scan", framing), |bencher| {
+                bencher.iter(|| scan(&mut scanner, &octets, |packet| _ = black_box(packet)));
+            });
+            let mut packets = Vec::new();
+            scan(&mut scanner, &octets, |octets| {
+                packets.push(Packet::parse(framing, octets, &Limits::default()).expect("a packet"));
+            });
+            group.bench_function(BenchmarkId::new("typed decode of a scanned packet", framing), |bencher| {
+                bencher.iter(|| {
+                    for packet in &packets {
+                        black_box(packet.decode::<Small<'_>>().expect("the same type"));
+                    }
+                });
+            });
+            group.bench_function(BenchmarkId::new("decode into Value", framing), |bencher| {
+                bencher.iter(|| {
+                    for packet in &packets {
+                        black_box(packet.decode::<Value>().expect("a value"));
+                    }
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn sending(criterion: &mut Criterion) {
+    let payload = "x".repeat(1024);
+    for (size, message) in [("small", SMALL), ("1 KiB", ("yPLm3824cb", "tick", 4711, payload.as_str()))] {
+        let mut group = criterion.benchmark_group(format!("send {size}"));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        let mut out = Vec::new();
+        group.bench_function("serde_json typed", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                for _ in 0..BATCH {
+                    serde_json::to_writer(&mut out, black_box(&message)).expect("json");
+                }
+            });
+        });
+        for framing in Framing::DEFAULT {
+            group.bench_function(BenchmarkId::new("encode", framing), |bencher| {
+                bencher.iter(|| {
+                    out.clear();
+                    for _ in 0..BATCH {
+                        framing.encode(black_box(&message), &Limits::default(), &mut out).expect("a packet");
+                    }
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Two links, authenticated.
+fn links(framing: Framing) -> (Link, Link) {
+    let link = |node: &str, role, random| {
+        let mut config = Config::new(NodeId::new(node).expect("a node ID"));
+        config.secret = Some(Secret::new(b"swordfish").expect("a secret"));
+        config.framings = vec![framing];
+        let greeting = OwnGreeting::new(&config, random, None).expect("a greeting");
+        Link::new(Arc::new(config), role, greeting, Duration::ZERO)
+    };
+    let (mut opener, mut acceptor) = (link("a", Role::Opener, [1; 32]), link("b", Role::Acceptor, [2; 32]));
+    for _ in 0..3 {
+        for (from, to) in [(&mut opener, &mut acceptor)] {
+            carry(from, to, |_| {});
+            carry(to, from, |_| {});
+        }
+    }
+    assert!(opener.is_up() && acceptor.is_up());
+    (opener, acceptor)
+}
+
+fn carry(from: &mut Link, to: &mut Link, mut visit: impl FnMut(Packet<'_>)) {
+    let mut input = from.output();
+    while let Some(event) = to.receive(std::mem::take(&mut input), &mut visit).expect("the peer behaves") {
+        if event == Event::Greeted {
+            to.accept().expect("the two fit");
+        }
+    }
+    from.advance_output(from.output().len());
+}
+
+fn link_to_link(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("link to link");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for framing in Framing::DEFAULT {
+        let (mut from, mut to) = links(framing);
+        group.bench_function(BenchmarkId::new("send, scan, decode", framing), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BATCH {
+                    from.send(black_box(&SMALL)).expect("a packet");
+                }
+                let mut arrived = 0;
+                carry(&mut from, &mut to, |packet| {
+                    arrived += 1;
+                    black_box(packet.decode::<Small<'_>>().expect("the same type"));
+                });
+                assert_eq!(arrived, BATCH);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, receiving, sending, link_to_link);
+criterion_main!(benches);

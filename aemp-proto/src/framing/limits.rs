@@ -1,0 +1,35 @@
+//! What bounds a packet.
+
+use crate::error::{Error, LimitExceeded};
+
+/// What one packet may cost, received or sent (section 10.1 of the specification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of one packet, 64 MiB by default (`LIMIT-2`). Bounds what a link keeps of an incomplete packet.
+    pub octets: usize,
+    /// Levels of arrays and maps, the packet itself included, 512 by default (`LIMIT-3`). Bounds the stack that decoding needs.
+    pub depth: usize,
+    /// Values in one packet, arrays, maps and keys included, 1,000,000 by default (`LIMIT-4`). Bounds the memory that a
+    /// tree of values takes: some 32 octets each.
+    pub values: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { octets: 64 << 20, depth: 512, values: 1_000_000 }
+    }
+}
+
+impl Limits {
+    pub(super) fn check_octets(&self, octets: usize) -> Result<(), Error> {
+        if octets > self.octets { Err(LimitExceeded::PacketOctets { limit: self.octets }.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn check_depth(&self, depth: usize) -> Result<(), Error> {
+        if depth > self.depth { Err(LimitExceeded::PacketDepth { limit: self.depth }.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn check_values(&self, values: usize) -> Result<(), Error> {
+        if values > self.values { Err(LimitExceeded::PacketValues { limit: self.values }.into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,258 @@
+//! A packet that has arrived, still encoded.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::Deserialize;
+
+use super::deserialize::{DecodeError, Next, Rest};
+use super::read::{Item, Members, Reader, Scalar};
+use super::serialize::EncodeError;
+use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay};
+use crate::error::{Error, Lost, Phase};
+
+/// A packet that has arrived: well-formed, borrowed from the read buffer, and still encoded.
+///
+/// ```
+/// use aemp_proto::framing::{Framing, Limits, Packet};
+/// use aemp_proto::names::PortId;
+///
+/// let packet = Packet::parse(Framing::Json, br#"["greeter","hello","alice#me",7]"#, &Limits::default()).unwrap();
+/// let mut elements = packet.elements();
+/// assert_eq!(elements.name().as_deref(), Some("greeter"));
+/// assert_eq!(elements.name().as_deref(), Some("hello"));
+/// let (whom, times): (PortId, u64) = elements.rest().unwrap();
+/// assert_eq!((whom.port(), times), ("me", 7));
+/// ```
+#[derive(Clone, Copy)]
+pub struct Packet<'a> {
+    framing: Framing,
+    octets: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// Takes octets that a scanner has found to be a packet.
+    pub(crate) fn scanned(framing: Framing, octets: &'a [u8]) -> Self {
+        Packet { framing, octets }
+    }
+
+    /// Takes octets that are one whole packet.
+    ///
+    /// # Errors
+    ///
+    /// When they are not: malformed, incomplete, or with more behind the packet.
+    pub fn parse(framing: Framing, octets: &'a [u8], limits: &Limits) -> Result<Self, Error> {
+        let mut scanner = Scanner::new(framing, *limits);
+        let Scan::Packet { start, end } = scanner.scan(octets)? else {
+            return Err(Lost { phase: Phase::Packet, hint: "" }.into());
+        };
+        match scanner.scan(&octets[end..])? {
+            Scan::Partial { start: rest } if end + rest == octets.len() => Ok(Packet::scanned(framing, &octets[start..end])),
+            _ => Err(Lost { phase: Phase::Packet, hint: ": another packet follows" }.into()),
+        }
+    }
+
+    /// The framing that it is encoded in.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The octets, as they arrived.
+    pub fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+
+    /// A cursor over the elements, the port name first.
+    #[inline]
+    pub fn elements(&self) -> Elements<'a> {
+        let (members, cursor) = match self.framing {
+            Framing::Json => {
+                let mut reader = json::Reader::new(self.octets);
+                (begin(&mut reader), Cursor::Json(reader))
+            }
+            Framing::Cbor => {
+                let mut reader = cbor::Reader::new(self.octets);
+                (begin(&mut reader), Cursor::Cbor(reader))
+            }
+        };
+        Elements { cursor, members }
+    }
+
+    /// Decodes the whole message, the port name included, into a type of the receiver's own, with the conversions between
+    /// languages (`VALUE-5`).
+    ///
+    /// # Errors
+    ///
+    /// When the message has another shape than the type (`VALUE-6`): the packet itself is well-formed.
+    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
+        self.elements().rest()
+    }
+
+    /// Appends the packet in another framing to `out`, as the table of section 5.5 says.
+    ///
+    /// # Errors
+    ///
+    /// When it is longer than the limits allow in that framing; `out` is as before then.
+    ///
+    /// ```
+    /// use aemp_proto::framing::{Framing, Limits, Packet};
+    /// let packet = Packet::parse(Framing::Cbor, b"\x82\x61a\x42\xe4!", &Limits::default()).unwrap();
+    /// let mut out = Vec::new();
+    /// packet.relay(Framing::Json, &Limits::default(), &mut out).unwrap();
+    /// assert_eq!(out, r#"["a","ä!"]"#.as_bytes());
+    /// ```
+    pub fn relay(&self, framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if framing != self.framing {
+            return self.elements().relay(&[], framing, limits, out);
+        }
+        limits.check_octets(self.octets.len()).map_err(EncodeError::Limit)?;
+        out.extend_from_slice(self.octets);
+        Ok(())
+    }
+}
+
+/// The beginning of the packet's array.
+#[inline]
+fn begin<'a>(reader: &mut impl Reader<'a>) -> Members {
+    match reader.item() {
+        Ok(Item::Array(members)) => members,
+        // No scanner lets anything else pass.
+        _ => Members::new(false, Some(0)),
+    }
+}
+
+/// Shows the packet as json, however it is encoded.
+impl fmt::Debug for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+        self.relay(Framing::Json, &unlimited, &mut out).map_err(|_| fmt::Error)?;
+        f.write_str(core::str::from_utf8(&out).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// A cursor over the elements of a packet.
+#[derive(Debug, Clone)]
+pub struct Elements<'a> {
+    cursor: Cursor<'a>,
+    members: Members,
+}
+
+#[derive(Debug, Clone)]
+enum Cursor<'a> {
+    Json(json::Reader<'a>),
+    Cbor(cbor::Reader<'a>),
+}
+
+impl<'a> Elements<'a> {
+    /// Takes the next element as a name: a port name, a tag, a request (`MSG-2`, `MSG-3`, `VALUE-7`). Null is the empty name.
+    /// `None`, and nothing taken, if there is no element or it is no name: a bool, a float, an array or a map.
+    #[inline]
+    pub fn name(&mut self) -> Option<Cow<'a, str>> {
+        match &mut self.cursor {
+            Cursor::Json(reader) => name(reader, &mut self.members),
+            Cursor::Cbor(reader) => name(reader, &mut self.members),
+        }
+    }
+
+    /// Whether all elements were taken.
+    pub fn is_empty(&self) -> bool {
+        let mut members = self.members.clone();
+        match &self.cursor {
+            Cursor::Json(reader) => !reader.clone().more(&mut members).unwrap_or(false),
+            Cursor::Cbor(reader) => !reader.clone().more(&mut members).unwrap_or(false),
+        }
+    }
+
+    /// Decodes the elements that were not taken, as if they were a message of their own: `("ping", 1)` comes as the text and
+    /// the number; no elements are `()`; an enum is its variant's name and what the variant holds behind it.
+    ///
+    /// # Errors
+    ///
+    /// When they have another shape than the type.
+    #[inline]
+    pub fn rest<T: Deserialize<'a>>(mut self) -> Result<T, DecodeError> {
+        match &mut self.cursor {
+            Cursor::Json(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
+            Cursor::Cbor(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
+        }
+    }
+
+    /// Takes and decodes the next element; `None` if all were taken.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another kind than the type.
+    pub fn next_as<T: Deserialize<'a>>(&mut self) -> Option<Result<T, DecodeError>> {
+        match &mut self.cursor {
+            Cursor::Json(reader) => next(reader, &mut self.members),
+            Cursor::Cbor(reader) => next(reader, &mut self.members),
+        }
+    }
+
+    /// Appends a packet to `out` that has `head` first and then the elements that were not taken.
+    ///
+    /// # Errors
+    ///
+    /// When that packet is longer than the limits allow; `out` is as before then.
+    pub fn relay(self, head: &[&str], framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        let result = match self.cursor {
+            Cursor::Json(reader) => relay_from(reader, self.members, head, framing, out),
+            Cursor::Cbor(reader) => relay_from(reader, self.members, head, framing, out),
+        };
+        let result = result
+            .map_err(|error| EncodeError::Type(error.to_string()))
+            .and_then(|()| limits.check_octets(out.len() - start).map_err(EncodeError::Limit));
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+}
+
+fn relay_from<'a, R: Reader<'a>>(
+    mut reader: R,
+    mut members: Members,
+    head: &[&str],
+    framing: Framing,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    match framing {
+        Framing::Json => relay::rest(&mut reader, &mut members, head, &mut json::Writer::new(out)),
+        Framing::Cbor => relay::rest(&mut reader, &mut members, head, &mut cbor::Writer::new(out)),
+    }
+}
+
+#[inline]
+fn name<'a, R: Reader<'a>>(reader: &mut R, members: &mut Members) -> Option<Cow<'a, str>> {
+    let (mut ahead, mut later) = (reader.clone(), members.clone());
+    if !ahead.more(&mut later).ok()? {
+        return None;
+    }
+    let name = match ahead.item().ok()? {
+        Item::Scalar(Scalar::Null) => Cow::Borrowed(""),
+        Item::Scalar(scalar @ (Scalar::Text(_) | Scalar::Bytes(_) | Scalar::Integer(_))) => convert::to_text(scalar).ok()?,
+        _ => return None,
+    };
+    (*reader, *members) = (ahead, later);
+    Some(name)
+}
+
+fn next<'a, R: Reader<'a>, T: Deserialize<'a>>(reader: &mut R, members: &mut Members) -> Option<Result<T, DecodeError>> {
+    let (mut ahead, mut later) = (reader.clone(), members.clone());
+    match ahead.more(&mut later) {
+        Ok(true) => {}
+        Ok(false) => return None,
+        Err(error) => return Some(Err(error)),
+    }
+    // What comes behind is found even if this element cannot be decoded.
+    let decoded = T::deserialize(Next(&mut ahead.clone()));
+    if let Err(error) = ahead.skip() {
+        return Some(Err(error));
+    }
+    (*reader, *members) = (ahead, later);
+    Some(decoded)
+}

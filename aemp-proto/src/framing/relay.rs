@@ -1,0 +1,77 @@
+//! From one framing into another, without a tree of values in between and without recursion.
+
+use alloc::vec::Vec;
+
+use super::deserialize::DecodeError;
+use super::read::{Item, Members, Reader, Scalar};
+use super::write::Writer;
+
+/// Writes what is left of an array as a packet of its own, behind `head`.
+pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
+    reader: &mut R,
+    members: &mut Members,
+    head: &[&str],
+    writer: &mut W,
+) -> Result<(), DecodeError> {
+    let length = match members.left {
+        Some(left) => usize::try_from(left).ok().map(|left| left + head.len()),
+        None => None,
+    };
+    writer.begin_array(length);
+    for text in head {
+        writer.text(text);
+    }
+    let mut open = Vec::new();
+    loop {
+        let (innermost, ends) = match open.last_mut() {
+            Some((innermost, length)) => (innermost, *length),
+            None => (&mut *members, length),
+        };
+        if reader.more(innermost)? {
+            if innermost.keyed {
+                writer.key(&reader.key()?);
+            }
+            if let Some(begun) = item(reader, writer)? {
+                open.push(begun);
+            }
+        } else if innermost.keyed {
+            writer.end_map(ends);
+            open.pop();
+        } else {
+            writer.end_array(ends);
+            if open.pop().is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Writes the next item; of an array or a map only its beginning.
+fn item<'de, R: Reader<'de>, W: Writer>(
+    reader: &mut R,
+    writer: &mut W,
+) -> Result<Option<(Members, Option<usize>)>, DecodeError> {
+    Ok(match reader.item()? {
+        Item::Scalar(scalar) => {
+            match scalar {
+                Scalar::Null => writer.null(),
+                Scalar::Bool(value) => writer.bool(value),
+                Scalar::Integer(value) => writer.integer(value),
+                Scalar::Float(value) => writer.float(value),
+                Scalar::Text(value) => writer.text(&value),
+                Scalar::Bytes(value) => writer.bytes(&value),
+            }
+            None
+        }
+        Item::Array(members) => {
+            let length = members.left.and_then(|left| usize::try_from(left).ok());
+            writer.begin_array(length);
+            Some((members, length))
+        }
+        Item::Map(members) => {
+            let length = members.left.and_then(|left| usize::try_from(left).ok());
+            writer.begin_map(length);
+            Some((members, length))
+        }
+    })
+}

@@ -1,0 +1,510 @@
+//! From the sender's own types straight into the output buffer: serde over any writer.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::ser::{self, Serialize, Serializer};
+use thiserror::Error;
+
+use super::read::Scalar;
+use super::write::Writer;
+use super::{Framing, Limits, cbor, convert, json};
+use crate::error::Error;
+use crate::value::Integer;
+
+/// Why something could not be written as a message. The buffer is as it was before.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The packet would exceed the sender's own limits (`LIMIT-5`).
+    #[error("the message is too large to send: {0}")]
+    Limit(Error),
+    /// A packet must be an array, so its type must be a sequence, a tuple, or an enum with content (`FRAME-2`).
+    #[error("a packet must be an array, such as a tuple [FRAME-2]")]
+    NotAnArray,
+    /// The key of a map is not a text, number, bool or null.
+    #[error("a map key must be a text, a number, a bool or null")]
+    CompositeKey,
+    /// A type announced another number of elements than it wrote.
+    #[error("an array or a map has another length than its type said")]
+    Length,
+    /// The type itself refused.
+    #[error("{0}")]
+    Type(String),
+}
+
+impl ser::Error for EncodeError {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        EncodeError::Type(what.to_string())
+    }
+}
+
+impl Framing {
+    /// Appends a packet to `out`: an array, so `message` is a tuple, a sequence, or an enum that holds something. An enum is
+    /// written as its variant's name and what the variant holds behind it.
+    ///
+    /// # Errors
+    ///
+    /// When `message` is not an array, exceeds the limits or cannot be written; `out` is as before then.
+    ///
+    /// ```
+    /// use aemp_proto::framing::{Framing, Limits};
+    /// let mut out = Vec::new();
+    /// Framing::Json.encode(&("greeter", "hello", 1), &Limits::default(), &mut out).unwrap();
+    /// assert_eq!(out, br#"["greeter","hello",1]"#);
+    /// ```
+    pub fn encode<T: Serialize + ?Sized>(self, message: &T, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encode_behind(None, message, limits, out)
+    }
+
+    /// Appends the packet that carries `elements` to `port`. What is not an array is the only element.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode`](Framing::encode).
+    ///
+    /// ```
+    /// use aemp_proto::framing::{Framing, Limits};
+    /// let mut out = Vec::new();
+    /// Framing::Json.encode_message("greeter", &("hello", 1), &Limits::default(), &mut out).unwrap();
+    /// Framing::Json.encode_message("greeter", &"stop", &Limits::default(), &mut out).unwrap();
+    /// assert_eq!(out, br#"["greeter","hello",1]["greeter","stop"]"#);
+    /// ```
+    pub fn encode_message<T: Serialize + ?Sized>(
+        self,
+        port: &str,
+        elements: &T,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.encode_behind(Some(port), elements, limits, out)
+    }
+
+    fn encode_behind<T: Serialize + ?Sized>(
+        self,
+        port: Option<&str>,
+        elements: &T,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let start = out.len();
+        let result = match self {
+            Framing::Json => Encoder::new(json::Writer::new(out), limits, port).packet(elements),
+            Framing::Cbor => Encoder::new(cbor::Writer::new(out), limits, port).packet(elements),
+        };
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+}
+
+/// Serializes into a writer, within limits. At depth 0 it makes a packet of what it is given.
+struct Encoder<'l, W> {
+    writer: W,
+    limits: &'l Limits,
+    /// The name that goes in front of the packet's elements.
+    port: Option<&'l str>,
+    start: usize,
+    depth: usize,
+    values: usize,
+}
+
+impl<'l, W: Writer> Encoder<'l, W> {
+    fn new(writer: W, limits: &'l Limits, port: Option<&'l str>) -> Self {
+        Encoder { start: writer.octets(), writer, limits, port, depth: 0, values: 0 }
+    }
+
+    fn packet<T: Serialize + ?Sized>(&mut self, elements: &T) -> Result<(), EncodeError> {
+        elements.serialize(&mut *self)?;
+        self.check_octets()
+    }
+
+    fn check_octets(&self) -> Result<(), EncodeError> {
+        self.limits.check_octets(self.writer.octets() - self.start).map_err(EncodeError::Limit)
+    }
+
+    #[inline]
+    fn count(&mut self) -> Result<(), EncodeError> {
+        self.values += 1;
+        self.limits.check_values(self.values).map_err(EncodeError::Limit)
+    }
+
+    #[inline]
+    fn open(&mut self) -> Result<(), EncodeError> {
+        self.count()?;
+        self.depth += 1;
+        // Also of use against endless sequences.
+        self.check_octets()?;
+        self.limits.check_depth(self.depth).map_err(EncodeError::Limit)
+    }
+
+    /// Begins an array; an enum's has the variant's name, its tag, in front.
+    #[inline]
+    fn array<'e>(&'e mut self, tag: Option<&str>, length: Option<usize>) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.open()?;
+        let port = self.port.take();
+        let length = length.map(|length| length + usize::from(port.is_some()) + usize::from(tag.is_some()));
+        self.writer.begin_array(length);
+        let mut array = Compound { encoder: self, shape: Shape::Array, length, written: 0 };
+        for text in port.into_iter().chain(tag) {
+            array.element(text)?;
+        }
+        Ok(array)
+    }
+
+    /// Begins an array of which the element to come is the last one.
+    fn enclose(&mut self, tag: Option<&str>) -> Result<(), EncodeError> {
+        if self.depth == 0 && self.port.is_none() && tag.is_none() {
+            return Err(EncodeError::NotAnArray);
+        }
+        self.array(tag, Some(1)).map(drop)
+    }
+
+    fn map<'e>(&'e mut self, tag: Option<&str>, length: Option<usize>) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        let shape = if self.depth == 0 || tag.is_some() { Shape::MapInArray } else { Shape::Map };
+        if shape == Shape::MapInArray {
+            self.enclose(tag)?;
+        }
+        self.open()?;
+        self.writer.begin_map(length);
+        Ok(Compound { encoder: self, shape, length, written: 0 })
+    }
+
+    #[inline]
+    fn scalar(&mut self, write: impl FnOnce(&mut W)) -> Result<(), EncodeError> {
+        let alone = self.depth == 0;
+        if alone {
+            self.enclose(None)?;
+        }
+        self.count()?;
+        write(&mut self.writer);
+        if alone {
+            self.writer.end_array(Some(1));
+        }
+        Ok(())
+    }
+
+    /// A whole number of any size: beyond the integers its digits, as text (`VALUE-1`).
+    fn wide_integer(&mut self, integer: Option<i128>, digits: &dyn fmt::Display) -> Result<(), EncodeError> {
+        match integer.and_then(|n| Integer::try_from(n).ok()) {
+            Some(integer) => self.scalar(|writer| writer.integer(integer)),
+            None => self.scalar(|writer| writer.text(&digits.to_string())),
+        }
+    }
+}
+
+macro_rules! integers {
+    ($($method:ident $type:ty as $wide:ty;)*) => {
+        $(#[inline]
+        fn $method(self, value: $type) -> Result<(), EncodeError> {
+            self.scalar(|writer| writer.integer(<$wide>::from(value).into()))
+        })*
+    };
+}
+
+impl<'e, 'l, W: Writer> Serializer for &'e mut Encoder<'l, W> {
+    type Ok = ();
+    type Error = EncodeError;
+    type SerializeSeq = Compound<'e, 'l, W>;
+    type SerializeTuple = Compound<'e, 'l, W>;
+    type SerializeTupleStruct = Compound<'e, 'l, W>;
+    type SerializeTupleVariant = Compound<'e, 'l, W>;
+    type SerializeMap = Compound<'e, 'l, W>;
+    type SerializeStruct = Compound<'e, 'l, W>;
+    type SerializeStructVariant = Compound<'e, 'l, W>;
+
+    integers! {
+        serialize_i8 i8 as i64;
+        serialize_i16 i16 as i64;
+        serialize_i32 i32 as i64;
+        serialize_i64 i64 as i64;
+        serialize_u8 u8 as u64;
+        serialize_u16 u16 as u64;
+        serialize_u32 u32 as u64;
+        serialize_u64 u64 as u64;
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), EncodeError> {
+        self.wide_integer(Some(value), &value)
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), EncodeError> {
+        self.wide_integer(value.try_into().ok(), &value)
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), EncodeError> {
+        self.scalar(|writer| writer.bool(value))
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), EncodeError> {
+        self.serialize_f64(value.into())
+    }
+
+    #[inline]
+    fn serialize_f64(self, value: f64) -> Result<(), EncodeError> {
+        self.scalar(|writer| writer.float(value))
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), EncodeError> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<(), EncodeError> {
+        self.scalar(|writer| writer.text(value))
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), EncodeError> {
+        self.scalar(|writer| writer.bytes(value))
+    }
+
+    fn serialize_none(self) -> Result<(), EncodeError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+        value.serialize(self)
+    }
+
+    /// Null, or a message without elements.
+    fn serialize_unit(self) -> Result<(), EncodeError> {
+        if self.port.is_some() { self.array(None, Some(0))?.finish() } else { self.scalar(Writer::null) }
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), EncodeError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), EncodeError> {
+        if self.depth == 0 { self.array(Some(variant), Some(0))?.finish() } else { self.serialize_str(variant) }
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EncodeError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        let mut array = self.array(Some(variant), Some(1))?;
+        array.element(value)?;
+        array.finish()
+    }
+
+    #[inline]
+    fn serialize_seq(self, length: Option<usize>) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.array(None, length)
+    }
+
+    #[inline]
+    fn serialize_tuple(self, length: usize) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.array(None, Some(length))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, length: usize) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.array(None, Some(length))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        length: usize,
+    ) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.array(Some(variant), Some(length))
+    }
+
+    fn serialize_map(self, length: Option<usize>) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.map(None, length)
+    }
+
+    fn serialize_struct(self, _: &'static str, length: usize) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.map(None, Some(length))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        length: usize,
+    ) -> Result<Compound<'e, 'l, W>, EncodeError> {
+        self.map(Some(variant), Some(length))
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+        self.serialize_str(&value.to_string())
+    }
+}
+
+/// An array or a map that is being written.
+struct Compound<'e, 'l, W> {
+    encoder: &'e mut Encoder<'l, W>,
+    shape: Shape,
+    length: Option<usize>,
+    written: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Array,
+    Map,
+    /// A map that is the last element of an array, which ends with it.
+    MapInArray,
+}
+
+impl<W: Writer> Compound<'_, '_, W> {
+    #[inline]
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.written += 1;
+        value.serialize(&mut *self.encoder)
+    }
+
+    fn key(&mut self, key: &str) -> Result<(), EncodeError> {
+        self.encoder.count()?;
+        self.encoder.writer.key(key);
+        Ok(())
+    }
+
+    #[inline]
+    fn finish(self) -> Result<(), EncodeError> {
+        if self.length.is_some_and(|length| length != self.written) {
+            return Err(EncodeError::Length);
+        }
+        self.encoder.depth -= 1;
+        match self.shape {
+            Shape::Array => self.encoder.writer.end_array(self.length),
+            Shape::Map => self.encoder.writer.end_map(self.length),
+            Shape::MapInArray => {
+                self.encoder.depth -= 1;
+                self.encoder.writer.end_map(self.length);
+                self.encoder.writer.end_array(Some(1));
+            }
+        }
+        Ok(())
+    }
+}
+
+macro_rules! elements {
+    ($($trait:ident $method:ident;)*) => {
+        $(impl<W: Writer> ser::$trait for Compound<'_, '_, W> {
+            type Ok = ();
+            type Error = EncodeError;
+
+            #[inline]
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+                self.element(value)
+            }
+
+            #[inline]
+            fn end(self) -> Result<(), EncodeError> {
+                self.finish()
+            }
+        })*
+    };
+}
+
+elements! {
+    SerializeSeq serialize_element;
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
+    SerializeTupleVariant serialize_field;
+}
+
+impl<W: Writer> ser::SerializeMap for Compound<'_, '_, W> {
+    type Ok = ();
+    type Error = EncodeError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
+        let limits = Limits { depth: 1, ..*self.encoder.limits };
+        let mut encoder = Encoder { depth: 1, ..Encoder::new(KeyWriter(String::new()), &limits, None) };
+        // Only an array or a map exceeds such limits.
+        key.serialize(&mut encoder).map_err(|_| EncodeError::CompositeKey)?;
+        self.key(&encoder.writer.0)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.element(value)
+    }
+
+    fn end(self) -> Result<(), EncodeError> {
+        self.finish()
+    }
+}
+
+macro_rules! fields {
+    ($($trait:ident)*) => {
+        $(impl<W: Writer> ser::$trait for Compound<'_, '_, W> {
+            type Ok = ();
+            type Error = EncodeError;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), EncodeError> {
+                self.key(key)?;
+                self.element(value)
+            }
+
+            fn skip_field(&mut self, _: &'static str) -> Result<(), EncodeError> {
+                Ok(())
+            }
+
+            fn end(self) -> Result<(), EncodeError> {
+                self.finish()
+            }
+        })*
+    };
+}
+
+fields! { SerializeStruct SerializeStructVariant }
+
+/// Writes a scalar as the text that stands for it as a key.
+struct KeyWriter(String);
+
+impl KeyWriter {
+    fn scalar(&mut self, scalar: Scalar<'_>) {
+        self.0 = convert::key(scalar).into_owned();
+    }
+}
+
+impl Writer for KeyWriter {
+    fn null(&mut self) {
+        self.scalar(Scalar::Null);
+    }
+
+    fn bool(&mut self, value: bool) {
+        self.scalar(Scalar::Bool(value));
+    }
+
+    fn integer(&mut self, value: Integer) {
+        self.scalar(Scalar::Integer(value));
+    }
+
+    fn float(&mut self, value: f64) {
+        self.scalar(Scalar::Float(value));
+    }
+
+    fn text(&mut self, value: &str) {
+        self.0 = value.into();
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.scalar(Scalar::Bytes(value.into()));
+    }
+
+    // The encoder of a key refuses what has members before it comes here.
+    fn begin_array(&mut self, _: Option<usize>) {}
+    fn end_array(&mut self, _: Option<usize>) {}
+    fn begin_map(&mut self, _: Option<usize>) {}
+    fn key(&mut self, _: &str) {}
+    fn end_map(&mut self, _: Option<usize>) {}
+
+    fn octets(&self) -> usize {
+        self.0.len()
+    }
+}

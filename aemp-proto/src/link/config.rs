@@ -1,0 +1,108 @@
+//! What a link is told beforehand.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::auth::{Method, Secret};
+use crate::framing::{Framing, Limits};
+use crate::line::{Greeting, Protocol};
+use crate::names::NodeId;
+
+/// How a node greets, authenticates and bounds its peers. All links of a node can share one.
+///
+/// ```
+/// use aemp_proto::{auth::Secret, framing::Framing, link::Config, names::NodeId};
+/// let mut config = Config::new(NodeId::new("alice").unwrap());
+/// config.secret = Some(Secret::new(b"swordfish").unwrap());
+/// config.framings = vec![Framing::Json];
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This node's ID.
+    pub node: NodeId,
+    /// The secret that the nodes of the network share. Without one, only TLS can authenticate (`AUTH-19`).
+    pub secret: Option<Secret>,
+    /// Methods that may be sent: of these, the first in the peer's list is (`AUTH-6`).
+    pub send: Vec<Method>,
+    /// Methods that are accepted, best first (`AUTH-21`). `cleartext` and `tls_anon` only if they are put here (`AUTH-22`).
+    pub accept: Vec<Method>,
+    /// Framings that are offered and sent, best first.
+    pub framings: Vec<Framing>,
+    /// Whether TLS is wanted.
+    pub tls: Tls,
+    /// Further keys for the greeting, such as `provider` or `mproto`.
+    pub keys: BTreeMap<String, String>,
+    /// What one packet may cost.
+    pub limits: Limits,
+    /// How long the handshake may take as a whole, 30 seconds by default (`LIMIT-1`).
+    pub handshake_timeout: Duration,
+}
+
+/// Whether TLS is wanted on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tls {
+    /// No.
+    #[default]
+    Off,
+    /// Yes, if the peer wants it too (`TLS-2`).
+    Wanted,
+    /// Yes, and no link without it (`TLS-7`).
+    Required,
+}
+
+impl Config {
+    /// The defaults, without a secret and without TLS: no handshake succeeds before one of them is set.
+    pub fn new(node: NodeId) -> Self {
+        Config {
+            node,
+            secret: None,
+            send: Method::DEFAULT_SENT.into(),
+            accept: Method::DEFAULT_ACCEPTED.into(),
+            framings: Framing::DEFAULT.into(),
+            tls: Tls::Off,
+            keys: BTreeMap::new(),
+            limits: Limits::default(),
+            handshake_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// The methods that can be accepted with what there is.
+    fn acceptable(&self) -> impl Iterator<Item = Method> {
+        self.accept.iter().copied().filter(|method| self.secret.is_some() || !method.requires_secret())
+    }
+
+    /// The first line of a link (`GREET-1`).
+    pub(super) fn greeting(&self, peer_address: Option<&str>) -> Greeting {
+        let mut keys = self.keys.clone();
+        if self.tls != Tls::Off {
+            keys.insert("tls".into(), "1.0".into());
+        }
+        if let Some(address) = peer_address {
+            keys.insert("peeraddr".into(), address.into());
+        }
+        Greeting {
+            protocol: Protocol::Aemp,
+            node: self.node.clone(),
+            methods: self.acceptable().map(|method| method.name().into()).collect(),
+            framings: self.framings.iter().map(|framing| framing.name().into()).collect(),
+            keys,
+        }
+    }
+
+    /// The method to send to a peer that accepts `offered` (`AUTH-6`, `AUTH-18`, `AUTH-19`).
+    pub(super) fn choose_method(&self, offered: &[String], tls: bool) -> Option<Method> {
+        let usable = |method: &Method| {
+            self.send.contains(method)
+                && (tls || !method.requires_tls())
+                && (self.secret.is_some() || !method.requires_secret())
+        };
+        offered.iter().filter_map(|name| Method::from_name(name)).find(usable)
+    }
+
+    /// The framing to send in to a peer that can receive `offered` (`AUTH-7`).
+    pub(super) fn choose_framing(&self, offered: &[String]) -> Option<Framing> {
+        offered.iter().filter_map(|name| Framing::from_name(name)).find(|framing| self.framings.contains(framing))
+    }
+}

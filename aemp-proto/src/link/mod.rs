@@ -1,0 +1,562 @@
+//! One connection: greeting, TLS, authentication, packets. A state machine.
+//!
+//! A [`Link`] is given octets as they arrive and times, and gives octets to send, events and packets. It knows no socket and no
+//! clock, so it works over anything that carries octets in order. The crate's documentation shows how to drive it.
+
+mod config;
+mod greeting;
+
+pub use config::{Config, Tls};
+pub use greeting::OwnGreeting;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+use core::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error as ThisError;
+use zeroize::Zeroize;
+
+use crate::auth::{Method, Transcript};
+use crate::error::{ApiMisuse, Error, LimitExceeded, Lost, PeerIncompatible, PeerMisbehaved, Phase};
+use crate::framing::{EncodeError, Framing, Packet, Scan, Scanner};
+use crate::line::{self, Authentication, Greeting, MAX_LINE, Protocol};
+use greeting::PeerGreeting;
+
+/// Which side of the transport connection a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Opened the connection: authenticates at once (`AUTH-3`).
+    Opener,
+    /// Accepted it: authenticates after it has verified the opener (`AUTH-4`).
+    Acceptor,
+}
+
+/// What a link tells its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer's greeting is complete; see [`Link::peer`]. The link waits: go on with [`Link::accept`], now or later, or drop
+    /// the link and close (`GREET-19`). Nothing that the greeting says is proven yet (`GREET-20`).
+    Greeted,
+    /// The peer is authenticated. Packets can be sent, and will arrive.
+    Up,
+}
+
+/// TLS must begin now, on the octets of the transport connection; the link sees what is inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct StartTls {
+    /// Which part to play (`TLS-3`).
+    pub side: TlsSide,
+    /// Octets of TLS that have arrived already (`TLS-4`).
+    pub early: Vec<u8>,
+}
+
+/// The parts of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsSide {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+/// Why a message was not sent. The link goes on as before.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The link is not up: nothing may be sent before the peer is authenticated (`AUTH-10`).
+    #[error("the link is not up: packets can be sent only after Event::Up [AUTH-10]")]
+    NotUp,
+    /// The message cannot be written.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// One side of a connection.
+pub struct Link {
+    config: Arc<Config>,
+    role: Role,
+    own: OwnGreeting,
+    peer: PeerGreeting,
+    state: State,
+    tls: bool,
+    /// Octets that have arrived and are not done with.
+    held: Vec<u8>,
+    output: Vec<u8>,
+    /// How much of `output` has been taken.
+    taken: usize,
+    deadline: Duration,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Greeted,
+    Securing,
+    Authenticating { send: Framing, authenticated: bool },
+    Up { send: Framing, scanner: Scanner, method: Method },
+    Ended,
+}
+
+impl Link {
+    /// How much room for output is kept, in octets, when there is none.
+    const KEPT_OUTPUT: usize = 64 << 10;
+
+    /// A link at the beginning of a connection. The greeting waits in [`output`](Link::output) at once (`CONN-1`).
+    ///
+    /// `now` is any monotonic time; it counts for [`deadline`](Link::deadline).
+    pub fn new(config: Arc<Config>, role: Role, own: OwnGreeting, now: Duration) -> Self {
+        let mut output = Vec::with_capacity(own.first.len() + own.second.len() + 2);
+        for line in own.lines() {
+            output.extend_from_slice(line);
+            output.push(b'\n');
+        }
+        let deadline = now.saturating_add(config.handshake_timeout);
+        Link {
+            config,
+            role,
+            own,
+            peer: PeerGreeting::default(),
+            state: State::Greeting,
+            tls: false,
+            held: Vec::new(),
+            output,
+            taken: 0,
+            deadline,
+        }
+    }
+
+    /// Which side this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// What the peer's first line says, as soon as it has arrived.
+    pub fn peer(&self) -> Option<&Greeting> {
+        self.peer.greeting.as_ref()
+    }
+
+    /// Whether packets can be sent.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
+    /// The framing in which we send, once that is known.
+    pub fn sends(&self) -> Option<Framing> {
+        match self.state {
+            State::Authenticating { send, .. } | State::Up { send, .. } => Some(send),
+            _ => None,
+        }
+    }
+
+    /// The framing in which the peer sends, once it is up.
+    pub fn receives(&self) -> Option<Framing> {
+        match &self.state {
+            State::Up { scanner, .. } => Some(scanner.framing()),
+            _ => None,
+        }
+    }
+
+    /// The method by which the peer authenticated, once it is up.
+    pub fn method(&self) -> Option<Method> {
+        match self.state {
+            State::Up { method, .. } => Some(method),
+            _ => None,
+        }
+    }
+
+    /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
+    /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`).
+    pub fn wants_input(&self) -> bool {
+        !matches!(self.state, State::Greeted | State::Ended)
+    }
+
+    /// How far the connection has come.
+    fn phase(&self) -> Phase {
+        match &self.state {
+            State::Greeting | State::Ended => Phase::Greeting,
+            State::Greeted => Phase::Deciding,
+            State::Securing => Phase::Securing,
+            State::Authenticating { .. } => Phase::Authenticating,
+            State::Up { scanner, .. } if scanner.within_packet() => Phase::Packet,
+            State::Up { .. } => Phase::Up,
+        }
+    }
+
+    /// Octets to send, which stay until [`advance_output`](Link::advance_output) takes them.
+    #[inline]
+    pub fn output(&self) -> &[u8] {
+        &self.output[self.taken..]
+    }
+
+    /// Takes octets off the [`output`](Link::output) that were handed to the transport.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many.
+    #[inline]
+    pub fn advance_output(&mut self, octets: usize) {
+        self.taken += octets;
+        assert!(self.taken <= self.output.len(), "more octets were sent than there were");
+        if self.taken == self.output.len() {
+            if !self.is_up() {
+                // A token may be the secret itself.
+                self.output.zeroize();
+            }
+            self.output.clear();
+            self.output.shrink_to(Self::KEPT_OUTPUT);
+            self.taken = 0;
+        } else if self.taken > self.output.len() / 2 {
+            self.output.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// When the handshake must have ended; `None` when it has.
+    pub fn deadline(&self) -> Option<Duration> {
+        if matches!(self.state, State::Up { .. } | State::Ended) { None } else { Some(self.deadline) }
+    }
+
+    /// Tells the time, at least when the [`deadline`](Link::deadline) has come.
+    ///
+    /// # Errors
+    ///
+    /// When the handshake should have ended (`LIMIT-1`). The link has ended then.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), Error> {
+        match self.deadline() {
+            Some(deadline) if now >= deadline => {
+                let error = LimitExceeded::HandshakeTime { phase: self.phase(), limit: self.config.handshake_timeout };
+                self.end();
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes octets that have arrived, in pieces of any size, and hands whole packets to `visit`, borrowed.
+    ///
+    /// When it returns an event, not all octets may have been looked at. The link keeps them: answer the event, then call
+    /// again, with no octets if there are no new ones, until it returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the peer did what makes the connection end, or with [`ApiMisuse::Ended`] after that. Packets before that have
+    /// been visited. Close the connection, without sending what is in `output`.
+    #[inline]
+    pub fn receive(&mut self, octets: &[u8], mut visit: impl FnMut(Packet<'_>)) -> Result<Option<Event>, Error> {
+        let result = if self.held.is_empty() {
+            self.process(octets, &mut visit).map(|(done, event)| {
+                self.held.extend_from_slice(&octets[done..]);
+                event
+            })
+        } else {
+            let was_up = self.is_up();
+            let mut held = core::mem::take(&mut self.held);
+            held.extend_from_slice(octets);
+            let result = self.process(&held, &mut visit);
+            let done = result.as_ref().map_or(held.len(), |(done, _)| *done);
+            if !was_up {
+                // A token may be the secret itself.
+                held[..done].zeroize();
+            }
+            // An idle link keeps no buffer.
+            if done < held.len() {
+                held.drain(..done);
+                self.held = held;
+            }
+            result.map(|(_, event)| event)
+        };
+        if result.is_err() {
+            self.end();
+        }
+        result
+    }
+
+    /// Tells that the peer has ended the transport connection.
+    ///
+    /// # Errors
+    ///
+    /// When that was in the middle of the handshake, or of a packet (`FRAME-7`).
+    pub fn end_of_input(&mut self) -> Result<(), Error> {
+        let phase = self.phase();
+        let hint = match (&self.state, self.role) {
+            (State::Ended, _) => return Err(ApiMisuse::Ended.into()),
+            (State::Greeting, _) if self.peer.greeting.is_none() && self.held.is_empty() => ": is that an AEMP node?",
+            (State::Authenticating { authenticated: true, .. }, _) => {
+                ", after ours: the secret is wrong, or the peer does not want this node"
+            }
+            _ => "",
+        };
+        self.end();
+        if phase == Phase::Up { Ok(()) } else { Err(Lost { phase, hint }.into()) }
+    }
+
+    /// Goes on with a peer after [`Event::Greeted`]. Returns what to do if TLS begins now: send what is in
+    /// [`output`](Link::output) as it is, run the TLS handshake, then call [`tls_established`](Link::tls_established).
+    ///
+    /// # Errors
+    ///
+    /// When the two sides have too little in common; the link has ended then. Or when it was not asked.
+    pub fn accept(&mut self) -> Result<Option<StartTls>, Error> {
+        let (State::Greeted, Some(peer)) = (&self.state, &self.peer.greeting) else {
+            return Err(ApiMisuse::OutOfTurn("accept").into());
+        };
+        if self.own.greeting.wants_tls() && peer.wants_tls() {
+            self.state = State::Securing;
+            let side = if self.own.second < self.peer.second { TlsSide::Client } else { TlsSide::Server };
+            return Ok(Some(StartTls { side, early: core::mem::take(&mut self.held) }));
+        }
+        let begun = match self.config.tls {
+            Tls::Required => Err(PeerIncompatible::TlsRequired.into()),
+            _ => self.begin_authentication(),
+        };
+        if begun.is_err() {
+            self.end();
+        }
+        begun.map(|()| None)
+    }
+
+    /// Tells that TLS stands, with a certificate of the peer's that is trusted (`TLS-5`). From here on all octets of this link
+    /// are those inside TLS.
+    ///
+    /// # Errors
+    ///
+    /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun.
+    pub fn tls_established(&mut self) -> Result<(), Error> {
+        if !matches!(self.state, State::Securing) {
+            return Err(ApiMisuse::OutOfTurn("tls_established").into());
+        }
+        self.tls = true;
+        let begun = self.begin_authentication();
+        if begun.is_err() {
+            self.end();
+        }
+        begun
+    }
+
+    /// Sends a packet: an array whose first element is the name of a port.
+    ///
+    /// # Errors
+    ///
+    /// When the link is not up, or the packet cannot be written. The link goes on as before.
+    #[inline]
+    pub fn send<T: Serialize + ?Sized>(&mut self, packet: &T) -> Result<(), SendError> {
+        let State::Up { send, .. } = self.state else {
+            return Err(SendError::NotUp);
+        };
+        Ok(send.encode(packet, &self.config.limits, &mut self.output)?)
+    }
+
+    /// Sends a message to a port of the peer: a tuple, a sequence, an enum, or a single element.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Link::send).
+    #[inline]
+    pub fn send_to<T: Serialize + ?Sized>(&mut self, port: &str, elements: &T) -> Result<(), SendError> {
+        let State::Up { send, .. } = self.state else {
+            return Err(SendError::NotUp);
+        };
+        Ok(send.encode_message(port, elements, &self.config.limits, &mut self.output)?)
+    }
+
+    /// Sends a packet on that arrived over another link, in this link's framing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Link::send).
+    pub fn relay(&mut self, packet: &Packet<'_>) -> Result<(), SendError> {
+        let State::Up { send, .. } = self.state else {
+            return Err(SendError::NotUp);
+        };
+        Ok(packet.relay(send, &self.config.limits, &mut self.output)?)
+    }
+
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.held.zeroize();
+        self.output.zeroize();
+        self.taken = 0;
+    }
+
+    /// Works through octets up to the next event; says how many are done with.
+    #[inline]
+    fn process(&mut self, octets: &[u8], visit: &mut impl FnMut(Packet<'_>)) -> Result<(usize, Option<Event>), Error> {
+        let mut done = 0;
+        loop {
+            match &mut self.state {
+                State::Up { scanner, .. } => {
+                    return Ok((done + visit_packets(scanner, &octets[done..], visit)?, None));
+                }
+                State::Greeting => {
+                    let Some(line) = line::split(&octets[done..])? else {
+                        return Ok((done, None));
+                    };
+                    done += line.length;
+                    if self.peer.take(line)? {
+                        self.check_greeting()?;
+                        self.state = State::Greeted;
+                        return Ok((done, Some(Event::Greeted)));
+                    }
+                }
+                State::Authenticating { .. } => {
+                    let Some(line) = line::split(&octets[done..])? else {
+                        return Ok((done, None));
+                    };
+                    done += line.length;
+                    self.verify(line.text)?;
+                    return Ok((done, Some(Event::Up)));
+                }
+                State::Greeted | State::Securing => {
+                    // The authentication line, and packets behind it, wait for the owner's decision.
+                    let limit = MAX_LINE + self.config.limits.octets;
+                    if octets.len() - done > limit {
+                        return Err(LimitExceeded::Unauthenticated { limit }.into());
+                    }
+                    return Ok((done, None));
+                }
+                State::Ended => return Err(ApiMisuse::Ended.into()),
+            }
+        }
+    }
+
+    fn check_greeting(&self) -> Result<(), Error> {
+        let Some(peer) = &self.peer.greeting else {
+            return Ok(());
+        };
+        if self.own.lines() == self.peer.lines() {
+            return Err(PeerMisbehaved::ReflectedGreeting.into());
+        }
+        if let Protocol::Other(_) = peer.protocol {
+            return Err(PeerIncompatible::Protocol { protocol: alloc::format!("{}", peer.protocol).as_str().into() }.into());
+        }
+        if peer.node == self.own.greeting.node {
+            return Err(PeerIncompatible::OwnNodeId.into());
+        }
+        if self.own.second == self.peer.second {
+            return Err(PeerMisbehaved::EqualNonces.into());
+        }
+        Ok(())
+    }
+
+    /// Makes sure that both directions can work, and sends our line if we are the opener.
+    fn begin_authentication(&mut self) -> Result<(), Error> {
+        let Some(peer) = &self.peer.greeting else {
+            return Err(ApiMisuse::OutOfTurn("accept").into());
+        };
+        if self.config.choose_method(&peer.methods, self.tls).is_none() {
+            return Err(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() }.into());
+        }
+        let Some(send) = self.config.choose_framing(&peer.framings) else {
+            return Err(PeerIncompatible::NoCommonFraming { offered: peer.framings.join(",").as_str().into() }.into());
+        };
+        self.state = State::Authenticating { send, authenticated: false };
+        if self.role == Role::Opener { self.authenticate() } else { Ok(()) }
+    }
+
+    /// Sends our authentication line.
+    fn authenticate(&mut self) -> Result<(), Error> {
+        let (State::Authenticating { send, authenticated }, Some(peer)) = (&mut self.state, &self.peer.greeting) else {
+            return Ok(());
+        };
+        let no_method = || Error::from(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() });
+        let method = self.config.choose_method(&peer.methods, self.tls).ok_or_else(no_method)?;
+        let transcript = Transcript { own: self.own.lines(), other: self.peer.lines() };
+        let token = method.token(&transcript, self.config.secret.as_ref()).ok_or_else(no_method)?;
+        *authenticated = true;
+        let line = Authentication { method: method.name(), token: &token, framing: send.name() };
+        let _infallible = writeln!(Octets(&mut self.output), "{line}");
+        Ok(())
+    }
+
+    /// Verifies the peer's authentication line; if it is right, the link is up.
+    fn verify(&mut self, line: &[u8]) -> Result<(), Error> {
+        let line = Authentication::parse(line)?;
+        let offered = |names: &[alloc::string::String], name: &str| names.iter().any(|offered| offered == name);
+        let own = &self.own.greeting;
+        let method = match Method::from_name(line.method) {
+            Some(method) if offered(&own.methods, line.method) => method,
+            _ => return Err(PeerMisbehaved::MethodNotOffered { method: line.method.into() }.into()),
+        };
+        let framing = match Framing::from_name(line.framing) {
+            Some(framing) if offered(&own.framings, line.framing) => framing,
+            _ => return Err(PeerMisbehaved::FramingNotOffered { framing: line.framing.into() }.into()),
+        };
+        if method.requires_tls() && !self.tls {
+            return Err(PeerMisbehaved::MethodRequiresTls { method: line.method.into() }.into());
+        }
+        let transcript = Transcript { own: self.peer.lines(), other: self.own.lines() };
+        if !method.verify(line.token, &transcript, self.config.secret.as_ref()) {
+            return Err(PeerMisbehaved::WrongToken { hint: wrong_token_hint(method, line.token) }.into());
+        }
+        if self.role == Role::Acceptor {
+            self.authenticate()?;
+        }
+        let State::Authenticating { send, .. } = self.state else {
+            return Ok(());
+        };
+        self.state = State::Up { send, scanner: Scanner::new(framing, self.config.limits), method };
+        // The lines have served; an idle link should be small.
+        (self.own.first, self.own.second) = (Vec::new(), Vec::new());
+        (self.peer.first, self.peer.second) = (Vec::new(), Vec::new());
+        Ok(())
+    }
+}
+
+/// Hands all whole packets to `visit`; says how many octets are done with.
+#[inline]
+fn visit_packets(scanner: &mut Scanner, octets: &[u8], visit: &mut impl FnMut(Packet<'_>)) -> Result<usize, Error> {
+    let framing = scanner.framing();
+    let mut done = 0;
+    loop {
+        match scanner.scan(&octets[done..])? {
+            Scan::Packet { start, end } => {
+                visit(Packet::scanned(framing, &octets[done + start..done + end]));
+                done += end;
+            }
+            Scan::Partial { start } => return Ok(done + start),
+        }
+    }
+}
+
+/// What can be said about a wrong token without saying anything about the right one.
+fn wrong_token_hint(method: Method, token: &str) -> &'static str {
+    let length = match method {
+        Method::TlsSha3_512 | Method::HmacSha3_512 => 128,
+        Method::HmacSha2_256 => 64,
+        Method::TlsAnon => 0,
+        Method::Cleartext => token.len(),
+    };
+    if token.len() != length {
+        "it has the wrong length for its method"
+    } else if token.contains(|digit: char| digit.is_ascii_uppercase()) {
+        "it has uppercase digits"
+    } else {
+        "the two sides have different secrets, or somebody changed the greeting"
+    }
+}
+
+/// Writes text into a buffer of octets.
+struct Octets<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Octets<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("role", &self.role)
+            .field("node", &self.own.greeting.node)
+            .field("peer", &self.peer().map(|peer| &peer.node))
+            .field("phase", &self.phase())
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
