@@ -149,6 +149,13 @@ violations! {
             /// Where, in octets from the beginning of the packet.
             at: usize
         } => "CBOR-9", "malformed cbor packet, octet {at}: a simple value without a meaning [{id}]";
+        /// A cbor tag whose content is not the value.
+        UnsupportedTag {
+            /// The tag.
+            tag: u64,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "CBOR-14", "unsupported cbor packet, octet {at}: tag {tag}, whose content is not the value [{id}]";
         /// A cbor map key is an array or a map.
         CompositeMapKey {
             /// Where, in octets from the beginning of the packet.

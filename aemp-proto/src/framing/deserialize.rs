@@ -1,14 +1,17 @@
 //! From a packet straight into the receiver's own types: serde over any reader.
 //!
-//! Where a type wants another kind of value than came, the conversions of the specification apply; where they do not help,
-//! the value is handed over as it is, and the type says what it expected instead.
+//! Where a type wants another kind of value than came, the conversions of the specification apply (`VALUE-5`), and no others
+//! (`VALUE-9`).
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
 
 use serde::de::value::CowStrDeserializer;
-use serde::de::{self, DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, EnumAccess, Error as _, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::convert;
@@ -19,28 +22,33 @@ use crate::value::Repr;
 ///
 /// Says what came, what was expected, and where: the path through arrays and maps, elements counted from 0.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DecodeError {
+pub struct DecodeError(Box<Mismatch>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Mismatch {
     path: String,
     what: String,
 }
 
 impl DecodeError {
     /// Reading octets that no scanner has found well-formed; cannot happen.
+    #[cold]
     pub(super) fn unscanned() -> Self {
         DecodeError::custom("the packet is not well-formed")
     }
 
     /// The same error, seen from the array or map that the value is in.
+    #[cold]
     fn within(mut self, member: impl fmt::Display) -> Self {
-        let inner = core::mem::take(&mut self.path);
-        self.path = alloc::format!("[{member}]{inner}");
+        self.0.path = alloc::format!("[{member}]{}", self.0.path);
         self
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() { f.write_str(&self.what) } else { write!(f, "at {}: {}", self.path, self.what) }
+        let Mismatch { path, what } = &*self.0;
+        if path.is_empty() { f.write_str(what) } else { write!(f, "at {path}: {what}") }
     }
 }
 
@@ -53,8 +61,9 @@ impl fmt::Debug for DecodeError {
 impl core::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
+    #[cold]
     fn custom<T: fmt::Display>(what: T) -> Self {
-        DecodeError { path: String::new(), what: what.to_string() }
+        DecodeError(Box::new(Mismatch { path: String::new(), what: what.to_string() }))
     }
 }
 
@@ -67,28 +76,78 @@ pub(super) struct Rest<'r, R> {
     pub(super) members: &'r mut Members,
 }
 
-/// `scalar.$method` for what has no members; what has members is handed over as it is.
+/// `scalar.$method`, for types that want something without members.
+///
+/// A method with a short cut tries that first: what comes is mostly what is wanted.
 macro_rules! scalar_methods {
-    ($($method:ident)*) => {
+    ($($method:ident $(or $short_cut:ident $visit:ident)?),* $(,)?) => {
         $(#[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            match self.0.item()? {
-                Item::Scalar(scalar) => scalar.$method(visitor),
-                Item::Array(mut members) => array(self.0, &mut members, visitor),
-                Item::Map(members) => map(self.0, members, visitor),
-            }
+            $(if let Some(value) = self.0.$short_cut() {
+                return visitor.$visit(value);
+            })?
+            self.slowly(visitor, |scalar, visitor| scalar.$method(visitor))
         })*
     };
+}
+
+impl<'de, R: Reader<'de>> Next<'_, R> {
+    #[inline(never)]
+    fn slowly<V: Visitor<'de>>(
+        self,
+        visitor: V,
+        visit: impl FnOnce(Scalar<'de>, V) -> Result<V::Value, DecodeError>,
+    ) -> Result<V::Value, DecodeError> {
+        match self.0.item()? {
+            Item::Scalar(scalar) => visit(scalar, visitor),
+            Item::Array(_) => Err(DecodeError::invalid_type(Unexpected::Seq, &visitor)),
+            Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor)),
+        }
+    }
 }
 
 impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
     type Error = DecodeError;
 
     scalar_methods! {
-        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
-        deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf deserialize_unit
-        deserialize_seq deserialize_map deserialize_identifier
+        deserialize_bool, deserialize_f32, deserialize_f64, deserialize_char, deserialize_bytes, deserialize_byte_buf,
+        deserialize_unit, deserialize_i128, deserialize_u128,
+        deserialize_i8 or unsigned visit_u64,
+        deserialize_i16 or unsigned visit_u64,
+        deserialize_i32 or unsigned visit_u64,
+        deserialize_i64 or unsigned visit_u64,
+        deserialize_u8 or unsigned visit_u64,
+        deserialize_u16 or unsigned visit_u64,
+        deserialize_u32 or unsigned visit_u64,
+        deserialize_u64 or unsigned visit_u64,
+        deserialize_str or borrowed_text visit_borrowed_str,
+        deserialize_string or borrowed_text visit_borrowed_str,
+        deserialize_identifier or borrowed_text visit_borrowed_str,
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.0.item()? {
+            Item::Scalar(scalar) => scalar.visit(visitor),
+            Item::Array(mut members) => array(self.0, &mut members, visitor),
+            Item::Map(members) => map(self.0, members, visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.0.item()? {
+            Item::Scalar(scalar) => scalar.mismatch(&visitor),
+            Item::Array(mut members) => array(self.0, &mut members, visitor),
+            Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor)),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self.0.item()? {
+            Item::Scalar(scalar) => scalar.mismatch(&visitor),
+            Item::Array(_) => Err(DecodeError::invalid_type(Unexpected::Seq, &visitor)),
+            Item::Map(members) => map(self.0, members, visitor),
+        }
     }
 
     #[inline]
@@ -138,7 +197,7 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
             Item::Array(mut members) => {
                 Rest { reader: self.0, members: &mut members }.deserialize_enum(name, variants, visitor)
             }
-            Item::Map(members) => map(self.0, members, visitor),
+            Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor)),
         }
     }
 
@@ -368,6 +427,23 @@ impl<'de> Scalar<'de> {
         }
     }
 
+    /// Nothing else stands for what is wanted (`VALUE-9`).
+    #[cold]
+    fn mismatch<T>(&self, expected: &dyn Expected) -> Result<T, DecodeError> {
+        let came = match self {
+            Scalar::Null => Unexpected::Other("null"),
+            Scalar::Bool(value) => Unexpected::Bool(*value),
+            Scalar::Integer(integer) => match integer.repr() {
+                Repr::Unsigned(n) => Unexpected::Unsigned(n),
+                Repr::Negative(n) => Unexpected::Signed(n),
+            },
+            Scalar::Float(value) => Unexpected::Float(*value),
+            Scalar::Text(text) => Unexpected::Str(text),
+            Scalar::Bytes(bytes) => Unexpected::Bytes(bytes),
+        };
+        Err(DecodeError::invalid_type(came, expected))
+    }
+
     #[inline]
     fn visit_integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if let Scalar::Integer(_) = self {
@@ -379,7 +455,7 @@ impl<'de> Scalar<'de> {
                 (_, Ok(n)) => visitor.visit_i64(n),
                 _ => visitor.visit_i128(n),
             },
-            None => self.visit(visitor),
+            None => self.mismatch(&visitor),
         }
     }
 }
@@ -407,7 +483,7 @@ macro_rules! text_methods {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
             match convert::to_text(self) {
                 Ok(text) => visit_text(text, visitor),
-                Err(scalar) => scalar.visit(visitor),
+                Err(scalar) => scalar.mismatch(&visitor),
             }
         })*
     };
@@ -424,7 +500,7 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match convert::to_bool(&self) {
             Some(value) => visitor.visit_bool(value),
-            None => self.visit(visitor),
+            None => self.mismatch(&visitor),
         }
     }
 
@@ -441,7 +517,7 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match convert::to_float(&self) {
             Some(value) => visitor.visit_f64(value),
-            None => self.visit(visitor),
+            None => self.mismatch(&visitor),
         }
     }
 
@@ -450,7 +526,7 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match convert::to_bytes(self) {
             Ok(bytes) => Scalar::Bytes(bytes).visit(visitor),
-            Err(scalar) => scalar.visit(visitor),
+            Err(scalar) => scalar.mismatch(&visitor),
         }
     }
 

@@ -22,6 +22,12 @@ pub(super) trait Reader<'de>: Clone {
     /// The next key of a map, as text.
     fn key(&mut self) -> Result<Cow<'de, str>, DecodeError>;
 
+    /// Takes the next item if it is a text that can be borrowed as it stands. May leave such a text to [`item`](Reader::item).
+    fn borrowed_text(&mut self) -> Option<&'de str>;
+
+    /// Takes the next item if it is an integer from 0 on. May leave such an integer to [`item`](Reader::item).
+    fn unsigned(&mut self) -> Option<u64>;
+
     /// Takes the next item if it is null.
     fn null(&mut self) -> Result<bool, DecodeError>;
 

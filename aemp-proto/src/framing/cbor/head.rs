@@ -23,6 +23,14 @@ pub(super) mod simple {
     pub(in super::super) const FLOAT_64: u8 = 27;
 }
 
+/// Tags whose content is not the value (`CBOR-14`).
+pub(super) mod tag {
+    pub(in super::super) const BIGNUM: u64 = 2;
+    pub(in super::super) const NEGATIVE_BIGNUM: u64 = 3;
+    pub(in super::super) const STRING_REFERENCE: u64 = 25;
+    pub(in super::super) const SHARED_REFERENCE: u64 = 29;
+}
+
 /// The additional information for an indefinite length, and for "break".
 pub(super) const INDEFINITE: u8 = 31;
 

@@ -124,6 +124,36 @@ impl<'de> read::Reader<'de> for Reader<'de> {
     }
 
     #[inline]
+    fn borrowed_text(&mut self) -> Option<&'de str> {
+        let Read::Head(head) = head::read(self.rest) else {
+            return None;
+        };
+        if !matches!(head.major, major::TEXT | major::BYTES) || head.info == INDEFINITE {
+            return None;
+        }
+        let end = head.length.checked_add(usize::try_from(head.argument).ok()?)?;
+        let octets = self.rest.get(head.length..end)?;
+        // Bytes are text too (`VALUE-7`): the same octets, if they are ASCII.
+        if head.major == major::BYTES && !octets.is_ascii() {
+            return None;
+        }
+        let text = core::str::from_utf8(octets).ok()?;
+        self.rest = &self.rest[end..];
+        Some(text)
+    }
+
+    #[inline]
+    fn unsigned(&mut self) -> Option<u64> {
+        match head::read(self.rest) {
+            Read::Head(head) if head.major == major::UNSIGNED => {
+                self.rest = &self.rest[head.length..];
+                Some(head.argument)
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
     fn null(&mut self) -> Result<bool, DecodeError> {
         let (head, rest) = self.peek()?;
         let null = head.major == major::SIMPLE && matches!(head.info, simple::NULL | simple::UNDEFINED);

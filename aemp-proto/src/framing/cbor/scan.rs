@@ -2,13 +2,15 @@
 
 use alloc::vec::Vec;
 
-use super::head::{self, Head, INDEFINITE, Read, major, simple};
+use super::head::{self, Head, INDEFINITE, Read, major, simple, tag};
 use crate::error::{Error, PeerMisbehaved};
 use crate::framing::{Limits, Scan};
 
-/// Walks over cbor packets (`CBOR-2` to `CBOR-5`, `CBOR-9`, `CBOR-13`).
+/// Walks over cbor packets (`CBOR-2` to `CBOR-5`, `CBOR-9`, `CBOR-13`, `CBOR-14`).
 #[derive(Debug, Default)]
 pub(in crate::framing) struct Scanner {
+    /// Octets of a packet have arrived, and not all.
+    begun: bool,
     /// How far the walk came, from the beginning of the packet.
     position: usize,
     /// The arrays, maps and strings of indefinite length that are open, the packet itself outermost.
@@ -49,12 +51,14 @@ fn malformed(what: &'static str, at: usize) -> Error {
 
 impl Scanner {
     pub(in crate::framing) fn within_packet(&self) -> bool {
-        self.position > 0
+        self.begun
     }
 
     #[inline]
     pub(in crate::framing) fn scan(&mut self, packet: &[u8], limits: &Limits) -> Result<Scan, Error> {
-        if self.walk(packet, limits)? {
+        let whole = self.walk(packet, limits)?;
+        self.begun = !whole && !packet.is_empty();
+        if whole {
             let end = core::mem::take(&mut self.position);
             self.values = 0;
             limits.check_octets(end)?;
@@ -79,23 +83,26 @@ impl Scanner {
                 return Ok(false);
             }
             let at = self.position;
-            let head = match head::read(&packet[at.min(packet.len())..]) {
+            let octets = &packet[at..];
+            if let (true, Some(initial)) = (self.open.is_empty(), octets.first())
+                && !matches!(initial >> 5, major::ARRAY | major::TAG)
+            {
+                return Err(not_an_array(*initial));
+            }
+            let head = match head::read(octets) {
                 Read::Head(head) => head,
                 Read::Partial => return Ok(false),
                 Read::Reserved => return Err(malformed("reserved additional information", at)),
             };
-            if self.open.is_empty() && !matches!(head.major, major::ARRAY | major::TAG) {
-                return Err(not_an_array(head, at));
-            }
             self.position += head.length;
-            if self.walk_head(head, at, limits)? {
+            if self.walk_head(head, at, packet, limits)? {
                 return Ok(true);
             }
         }
     }
 
     /// Walks over the head of an item; true at the end of the packet.
-    fn walk_head(&mut self, head: Head, at: usize, limits: &Limits) -> Result<bool, Error> {
+    fn walk_head(&mut self, head: Head, at: usize, packet: &[u8], limits: &Limits) -> Result<bool, Error> {
         let indefinite = head.info == INDEFINITE;
         if indefinite && head.major == major::SIMPLE {
             return self.walk_break(at);
@@ -108,6 +115,10 @@ impl Scanner {
         if head.major == major::TAG {
             if indefinite {
                 return Err(malformed("a tag of indefinite length", at));
+            }
+            if let tag @ (tag::BIGNUM | tag::NEGATIVE_BIGNUM | tag::STRING_REFERENCE | tag::SHARED_REFERENCE) = head.argument
+            {
+                return Err(PeerMisbehaved::UnsupportedTag { tag, at }.into());
             }
             self.tagged = true;
             return Ok(false);
@@ -130,8 +141,11 @@ impl Scanner {
                 }
                 let left = announced(head, limits.octets);
                 limits.check_octets(self.position.saturating_add(left))?;
-                self.string = Some(Octets { text: head.major == major::TEXT, left });
-                return Ok(false);
+                let string = Octets { text: head.major == major::TEXT, left };
+                self.string = self.walk_string(string, &packet[self.position..])?;
+                if self.string.is_some() {
+                    return Ok(false);
+                }
             }
             major::ARRAY | major::MAP => {
                 if matches!(self.open.last(), Some(Open { kind: Kind::Map, key: true, .. })) {
@@ -209,17 +223,12 @@ fn announced(head: Head, limit: usize) -> usize {
     usize::try_from(head.argument).unwrap_or(usize::MAX).min(limit.saturating_add(1))
 }
 
-fn not_an_array(head: Head, at: usize) -> Error {
-    let what = match (head.major, head.info) {
-        (major::SIMPLE, INDEFINITE) => return malformed("a break where none can be", at),
-        (major::UNSIGNED | major::NEGATIVE, INDEFINITE) => return malformed("an integer of indefinite length", at),
-        (major::SIMPLE, 24) if head.argument < 32 => {
-            return malformed("a simple value in two octets that has one octet", at);
-        }
-        (major::UNSIGNED | major::NEGATIVE, _) => "an integer",
-        (major::BYTES, _) => "bytes",
-        (major::TEXT, _) => "a text",
-        (major::MAP, _) => "a map",
+fn not_an_array(initial: u8) -> Error {
+    let what = match initial >> 5 {
+        major::UNSIGNED | major::NEGATIVE => "an integer",
+        major::BYTES => "bytes",
+        major::TEXT => "a text",
+        major::MAP => "a map",
         _ => "a simple value or a float",
     };
     PeerMisbehaved::NotAnArray { what }.into()

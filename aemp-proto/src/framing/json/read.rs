@@ -122,6 +122,33 @@ impl<'de> read::Reader<'de> for Reader<'de> {
     }
 
     #[inline]
+    fn borrowed_text(&mut self) -> Option<&'de str> {
+        let inner = self.rest.strip_prefix('"')?;
+        let length = text::plain_length(inner.as_bytes());
+        let (text, rest) = inner.split_at_checked(length)?;
+        self.rest = rest.strip_prefix('"')?;
+        Some(text)
+    }
+
+    #[inline]
+    fn unsigned(&mut self) -> Option<u64> {
+        /// Digits that cannot overflow.
+        const SAFE: usize = 19;
+        let mut value = 0;
+        for (position, &octet) in self.rest.as_bytes().iter().enumerate() {
+            match octet {
+                b'0'..=b'9' if position < SAFE => value = value * 10 + u64::from(octet - b'0'),
+                b',' | b']' if position > 0 => {
+                    self.rest = self.rest.get(position..)?;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    #[inline]
     fn null(&mut self) -> Result<bool, DecodeError> {
         let null = self.peek()? == b'n';
         if null {

@@ -75,10 +75,10 @@ impl Scanner {
         let mut start = 0;
         if self.next == Next::Packet {
             start = octets.iter().position(|&octet| !is_white_space(octet)).unwrap_or(octets.len());
-            let Some(&first) = octets.get(start) else {
+            if start == octets.len() {
                 return Ok(Scan::Partial { start });
-            };
-            self.begin(first, limits)?;
+            }
+            self.begin(&octets[start..], limits)?;
         }
         let packet = &octets[start..];
         match self.walk(packet, limits)? {
@@ -93,15 +93,14 @@ impl Scanner {
         }
     }
 
-    fn begin(&mut self, first: u8, limits: &Limits) -> Result<(), Error> {
-        match first {
+    fn begin(&mut self, packet: &[u8], limits: &Limits) -> Result<(), Error> {
+        match packet[0] {
             b'[' => {}
             b'{' => return Err(PeerMisbehaved::NotAnArray { what: "a map" }.into()),
             b'"' => return Err(PeerMisbehaved::NotAnArray { what: "a text" }.into()),
             b'-' | b'0'..=b'9' => return Err(PeerMisbehaved::NotAnArray { what: "a number" }.into()),
             b't' | b'f' | b'n' => return Err(PeerMisbehaved::NotAnArray { what: "true, false or null" }.into()),
-            0x80.. => return Err(PeerMisbehaved::JsonNotUtf8 { at: 0 }.into()),
-            _ => return Err(malformed("no packet begins so", 0)),
+            _ => return Err(unexpected(packet, "no packet begins so", 0)),
         }
         self.position = 1;
         self.values = 0;
@@ -125,55 +124,28 @@ impl Scanner {
         let mut position = self.position;
         while let Some(&octet) = packet.get(position) {
             match self.next {
-                Next::InText | Next::InKey => match text::walk(packet, position)? {
-                    Walk::Closed(end) => {
-                        position = end;
-                        self.next = if self.next == Next::InText { Next::CommaOrEnd } else { Next::Colon };
-                        continue;
-                    }
-                    Walk::Partial(end) => {
-                        position = end;
-                        break;
-                    }
-                },
-                Next::InNumber(number) => {
-                    match number_step(number, octet, position)? {
-                        Some(number) => {
-                            self.next = Next::InNumber(number);
-                            position += 1;
-                        }
-                        None => self.next = Next::CommaOrEnd,
-                    }
-                    continue;
-                }
-                _ if is_white_space(octet) => {}
-                Next::CommaOrEnd => match (octet, self.open.last()) {
-                    (b',', Some(Container::Array)) => self.next = Next::Value,
-                    (b',', Some(Container::Map)) => self.next = Next::Key,
-                    (b']' | b'}', _) => {
-                        if self.close(octet, position)? {
-                            return Ok(Some(position + 1));
-                        }
-                    }
-                    _ => return Err(malformed("a comma or the end of the array or map is missing", position)),
-                },
-                Next::ValueOrEnd if octet == b']' => {
-                    if self.close(octet, position)? {
-                        return Ok(Some(position + 1));
-                    }
-                }
                 Next::Value | Next::ValueOrEnd => match octet {
                     b'"' => {
                         self.count(limits)?;
-                        self.next = Next::InText;
+                        position += 1;
+                        if !self.walk_text(packet, &mut position, Next::InText, Next::CommaOrEnd)? {
+                            break;
+                        }
                     }
                     b'-' | b'0'..=b'9' => {
                         self.count(limits)?;
-                        self.next = Next::InNumber(Number::Start);
-                        continue;
+                        self.walk_number(packet, &mut position, Number::Start)?;
                     }
-                    b'[' => self.open(Container::Array, limits)?,
-                    b'{' => self.open(Container::Map, limits)?,
+                    b']' if self.next == Next::ValueOrEnd => {
+                        position += 1;
+                        if self.close(octet, position)? {
+                            return Ok(Some(position));
+                        }
+                    }
+                    b'[' | b'{' => {
+                        position += 1;
+                        self.open(if octet == b'[' { Container::Array } else { Container::Map }, limits)?;
+                    }
                     b't' | b'f' | b'n' => {
                         let Some(length) = literal_length(packet, position)? else {
                             break;
@@ -181,41 +153,104 @@ impl Scanner {
                         self.count(limits)?;
                         position += length;
                         self.next = Next::CommaOrEnd;
-                        continue;
                     }
-                    0x80.. => return Err(outside_of_text(packet, position)),
-                    _ => return Err(malformed("no value begins so", position)),
+                    _ if is_white_space(octet) => position += 1,
+                    _ => return Err(unexpected(packet, "no value begins so", position)),
                 },
-                Next::KeyOrEnd if octet == b'}' => {
-                    self.close(octet, position)?;
+                Next::CommaOrEnd => {
+                    position += 1;
+                    match (octet, self.open.last()) {
+                        (b',', Some(Container::Array)) => self.next = Next::Value,
+                        (b',', Some(Container::Map)) => self.next = Next::Key,
+                        (b']' | b'}', _) => {
+                            if self.close(octet, position)? {
+                                return Ok(Some(position));
+                            }
+                        }
+                        _ if is_white_space(octet) => {}
+                        _ => {
+                            return Err(unexpected(
+                                packet,
+                                "a comma or the end of the array or map is missing",
+                                position - 1,
+                            ));
+                        }
+                    }
                 }
                 Next::Key | Next::KeyOrEnd => {
-                    if octet != b'"' {
-                        return Err(malformed("a key must be a text", position));
+                    position += 1;
+                    match octet {
+                        b'"' => {
+                            self.count(limits)?;
+                            if !self.walk_text(packet, &mut position, Next::InKey, Next::Colon)? {
+                                break;
+                            }
+                        }
+                        b'}' if self.next == Next::KeyOrEnd => {
+                            self.close(octet, position)?;
+                        }
+                        _ if is_white_space(octet) => {}
+                        _ => return Err(unexpected(packet, "a key must be a text", position - 1)),
                     }
-                    self.count(limits)?;
-                    self.next = Next::InKey;
                 }
                 Next::Colon => {
-                    if octet != b':' {
-                        return Err(malformed("a key must be followed by a colon", position));
+                    match octet {
+                        b':' => self.next = Next::Value,
+                        _ if is_white_space(octet) => {}
+                        _ => return Err(unexpected(packet, "a key must be followed by a colon", position)),
                     }
-                    self.next = Next::Value;
+                    position += 1;
                 }
+                Next::InText => {
+                    if !self.walk_text(packet, &mut position, Next::InText, Next::CommaOrEnd)? {
+                        break;
+                    }
+                }
+                Next::InKey => {
+                    if !self.walk_text(packet, &mut position, Next::InKey, Next::Colon)? {
+                        break;
+                    }
+                }
+                Next::InNumber(number) => self.walk_number(packet, &mut position, number)?,
                 // `scan` has begun the packet, and the end of one returns.
                 Next::Packet => return Err(malformed("no packet begins so", position)),
             }
-            position += 1;
         }
         self.position = position;
         Ok(None)
     }
 
-    /// Closes the innermost array or map; true if that was the packet.
-    fn close(&mut self, octet: u8, at: usize) -> Result<bool, Error> {
+    /// Walks on within a text; false if it is not complete.
+    #[inline]
+    fn walk_text(&mut self, packet: &[u8], position: &mut usize, within: Next, behind: Next) -> Result<bool, Error> {
+        let (end, next) = match text::walk(packet, *position)? {
+            Walk::Closed(end) => (end, behind),
+            Walk::Partial(end) => (end, within),
+        };
+        (*position, self.next) = (end, next);
+        Ok(next == behind)
+    }
+
+    /// Walks on within a number, to its end or that of the octets.
+    #[inline]
+    fn walk_number(&mut self, packet: &[u8], position: &mut usize, mut number: Number) -> Result<(), Error> {
+        while let Some(&octet) = packet.get(*position) {
+            let Some(later) = number_step(number, octet, *position)? else {
+                self.next = Next::CommaOrEnd;
+                return Ok(());
+            };
+            number = later;
+            *position += 1;
+        }
+        self.next = Next::InNumber(number);
+        Ok(())
+    }
+
+    /// Closes the innermost array or map, whose last octet is before `end`; true if that was the packet.
+    fn close(&mut self, octet: u8, end: usize) -> Result<bool, Error> {
         let right = if octet == b']' { Container::Array } else { Container::Map };
         if self.open.pop() != Some(right) {
-            return Err(malformed("an array ends as a map, or a map as an array", at));
+            return Err(malformed("an array ends as a map, or a map as an array", end - 1));
         }
         let whole = self.open.is_empty();
         self.next = if whole { Next::Packet } else { Next::CommaOrEnd };
@@ -223,12 +258,13 @@ impl Scanner {
     }
 }
 
-fn outside_of_text(packet: &[u8], at: usize) -> Error {
-    // Octets that are no UTF-8 anyway are reported as such.
+/// The error for an octet that cannot stand there; octets that are no UTF-8 anyway are reported as such.
+#[cold]
+fn unexpected(packet: &[u8], what: &'static str, at: usize) -> Error {
     let character = &packet[at..packet.len().min(at + 4)];
     match core::str::from_utf8(character) {
         Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => PeerMisbehaved::JsonNotUtf8 { at }.into(),
-        _ => malformed("no value begins so", at),
+        _ => malformed(what, at),
     }
 }
 
