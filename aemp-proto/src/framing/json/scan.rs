@@ -258,12 +258,11 @@ impl Scanner {
     }
 }
 
-/// The error for an octet that cannot stand there; octets that are no UTF-8 anyway are reported as such.
+/// The error for an octet that cannot stand there; one that no UTF-8 has is reported as such.
 #[cold]
 fn unexpected(packet: &[u8], what: &'static str, at: usize) -> Error {
-    let character = &packet[at..packet.len().min(at + 4)];
-    match core::str::from_utf8(character) {
-        Err(error) if error.valid_up_to() == 0 && error.error_len().is_some() => PeerMisbehaved::JsonNotUtf8 { at }.into(),
+    match packet[at] {
+        0x80..=0xC1 | 0xF5.. => PeerMisbehaved::JsonNotUtf8 { at }.into(),
         _ => malformed(what, at),
     }
 }

@@ -1,0 +1,352 @@
+//! Two links wired together in memory, and what the contract promises to their owners.
+
+mod support;
+
+use std::time::Duration;
+
+use aemp_proto::auth::{Method, Secret};
+use aemp_proto::error::{ApiMisuse, Error};
+use aemp_proto::framing::{Framing, Packet};
+use aemp_proto::link::{Config, Event, Link, Role, SendError, Tls, TlsSide};
+use aemp_proto::names::PortId;
+use aemp_proto::value::Value;
+use support::pair::{Told, config, give, link, run, take};
+
+/// Brings two links up.
+fn up(opener: Config, acceptor: Config) -> (Link, Link) {
+    let (mut opener, mut acceptor) = (link(opener, Role::Opener), link(acceptor, Role::Acceptor));
+    run(&mut opener, &mut acceptor, &[usize::MAX]).expect("the two fit");
+    assert!(opener.is_up() && acceptor.is_up());
+    (opener, acceptor)
+}
+
+#[test]
+fn every_combination_of_framing_method_and_split_exchanges_messages() {
+    let methods = [
+        (Method::TlsSha3_512, Tls::Wanted),
+        (Method::TlsAnon, Tls::Required),
+        (Method::HmacSha3_512, Tls::Off),
+        (Method::HmacSha2_256, Tls::Off),
+        (Method::HmacSha3_512, Tls::Wanted),
+        (Method::Cleartext, Tls::Off),
+    ];
+    let framings = [Framing::Json, Framing::Cbor];
+    let mut combinations = 0;
+    for (from_opener, tls) in methods {
+        for (from_acceptor, other_tls) in methods {
+            if (tls == Tls::Off) != (other_tls == Tls::Off) {
+                continue;
+            }
+            for [to_opener, to_acceptor] in framings.map(|first| framings.map(|second| [first, second])).concat() {
+                for sizes in [&[usize::MAX][..], &[1], &[2, 3, 5, 7, 11], &[64, 1]] {
+                    let side = |node, send: Method, accept: Method, receive: Framing, tls| {
+                        let mut config = config(node);
+                        (config.send, config.accept, config.tls) = (vec![send], vec![accept], tls);
+                        // Both can be sent; what is offered comes first.
+                        config.framings = vec![receive];
+                        config.framings.extend(framings.iter().filter(|other| **other != receive));
+                        link(config, if node == "a" { Role::Opener } else { Role::Acceptor })
+                    };
+                    let mut opener = side("a", from_opener, from_acceptor, to_opener, tls);
+                    let mut acceptor = side("b", from_acceptor, from_opener, to_acceptor, other_tls);
+                    run(&mut opener, &mut acceptor, sizes).expect("the two fit");
+                    assert_eq!((opener.method(), acceptor.method()), (Some(from_acceptor), Some(from_opener)));
+                    assert_eq!((opener.receives(), acceptor.receives()), (Some(to_opener), Some(to_acceptor)));
+                    let messages: Vec<Value> = (0..20u64).map(|n| Value::from(vec!["port".into(), n.into()])).collect();
+                    for message in &messages {
+                        opener.send(message).expect("it is up");
+                        acceptor.send(message).expect("it is up");
+                    }
+                    let told = run(&mut opener, &mut acceptor, sizes).expect("the two fit");
+                    let right: Vec<_> = messages.into_iter().map(Told::Packet).collect();
+                    assert_eq!(told, [right.clone(), right]);
+                    combinations += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(combinations, (9 + 9) * 4 * 4);
+}
+
+#[test]
+fn the_side_with_the_lower_nonce_is_the_tls_client() {
+    let side = |node| Config { tls: Tls::Wanted, ..config(node) };
+    let (mut opener, mut acceptor) = (link(side("a"), Role::Opener), link(side("b"), Role::Acceptor));
+    let told = run(&mut opener, &mut acceptor, &[usize::MAX]).expect("the two fit");
+    assert!(told[0].contains(&Told::Tls(TlsSide::Client)), "TLS-3");
+    assert!(told[1].contains(&Told::Tls(TlsSide::Server)), "TLS-3");
+}
+
+#[test]
+fn tls_that_only_one_side_wants_is_not_begun() {
+    let (opener, _) = up(Config { tls: Tls::Wanted, ..config("a") }, config("b"));
+    assert_eq!(opener.method(), Some(Method::HmacSha3_512), "TLS-1, TLS-2");
+}
+
+#[test]
+fn the_greeting_waits_from_the_beginning_and_names_what_is_offered_best_first() {
+    let opener = link(config("alice"), Role::Opener);
+    let text = String::from_utf8(opener.output().to_vec()).expect("text");
+    let nonce = "61".repeat(32);
+    let first = "aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json";
+    // CONN-1, CONN-2, CONN-3, GREET-1, GREET-3, GREET-5, GREET-10, GREET-11, AUTH-21, NONCE-1
+    assert_eq!(text, format!("{first}\n{nonce}\n"));
+}
+
+#[test]
+fn without_a_secret_no_method_that_needs_one_is_offered() {
+    let opener = link(Config { secret: None, ..config("alice") }, Role::Opener);
+    assert!(opener.output().starts_with(b"aemp;1;alice;tls_sha3_512;cbor,json\n"), "AUTH-19");
+}
+
+#[test]
+fn an_acceptor_shows_nothing_of_the_secret_before_it_has_verified_the_opener() {
+    let (mut opener, mut acceptor) = (link(config("a"), Role::Opener), link(config("b"), Role::Acceptor));
+    let greeting = take(&mut acceptor);
+    give(&mut acceptor, &take(&mut opener), &mut Vec::new()).expect("a greeting");
+    assert_eq!(take(&mut acceptor), b"", "AUTH-4: nothing behind the greeting yet");
+    // AUTH-3: the opener does not wait.
+    give(&mut opener, &greeting, &mut Vec::new()).expect("a greeting");
+    let line = take(&mut opener);
+    assert!(line.starts_with(b"hmac_sha3_512;"));
+    give(&mut acceptor, &line, &mut Vec::new()).expect("the right token");
+    assert!(acceptor.is_up() && take(&mut acceptor).starts_with(b"hmac_sha3_512;"), "AUTH-4");
+}
+
+#[test]
+fn an_acceptor_that_authenticated_first_is_taken_by_the_opener_all_the_same() {
+    // AUTH-5: what the reference does.
+    let (mut opener, mut acceptor) = (link(config("a"), Role::Opener), link(config("b"), Role::Opener));
+    let from_acceptor = take(&mut acceptor);
+    give(&mut acceptor, &take(&mut opener), &mut Vec::new()).expect("a greeting");
+    give(&mut opener, &[from_acceptor, take(&mut acceptor)].concat(), &mut Vec::new()).expect("AUTH-5");
+    assert!(opener.is_up());
+}
+
+#[test]
+fn packets_behind_the_peers_own_line_are_kept_until_it_is_accepted_and_verified() {
+    let (mut opener, mut acceptor) = (link(config("a"), Role::Opener), link(config("b"), Role::Acceptor));
+    give(&mut opener, &take(&mut acceptor), &mut Vec::new()).expect("a greeting");
+    let mut octets = take(&mut opener);
+    // The opener of this test does not wait, as simple clients do.
+    octets.extend_from_slice(b"\x82\x61p\x01\x82\x61p\x02");
+    for cut in 0..octets.len() {
+        let mut acceptor = link(config("b"), Role::Acceptor);
+        let mut packets = Vec::new();
+        let mut visit = |packet: Packet<'_>| packets.push(packet.decode::<(String, u64)>().expect("its type").1);
+        let mut events = Vec::new();
+        for piece in [&octets[..cut], &octets[cut..]] {
+            // The owner of this link decides only when everything has arrived.
+            events.extend(acceptor.receive(piece, &mut visit).expect("the peer behaves"));
+        }
+        assert_eq!(events, [Event::Greeted]);
+        assert!(!acceptor.wants_input());
+        assert_eq!(acceptor.accept(), Ok(None));
+        assert_eq!(acceptor.receive(&[], &mut visit), Ok(Some(Event::Up)), "AUTH-11");
+        assert_eq!(acceptor.receive(&[], &mut visit), Ok(None));
+        assert_eq!(packets, [1, 2], "AUTH-11, CONN-7");
+    }
+}
+
+#[test]
+fn nothing_can_be_sent_before_the_peer_is_verified() {
+    let mut opener = link(config("a"), Role::Opener);
+    assert_eq!(opener.send(&("port", 1)), Err(SendError::NotUp), "AUTH-10");
+    let acceptor = link(config("b"), Role::Acceptor);
+    give(&mut opener, acceptor.output(), &mut Vec::new()).expect("a greeting");
+    assert_eq!(opener.send_to("port", &1), Err(SendError::NotUp), "AUTH-10");
+}
+
+#[test]
+fn the_peers_order_decides_what_is_sent() {
+    let acceptor = Config {
+        accept: vec![Method::HmacSha2_256, Method::HmacSha3_512],
+        framings: vec![Framing::Json, Framing::Cbor],
+        ..config("b")
+    };
+    let opener = Config { send: vec![Method::HmacSha3_512, Method::HmacSha2_256], ..config("a") };
+    let (opener, acceptor) = up(opener, acceptor);
+    assert_eq!(acceptor.method(), Some(Method::HmacSha2_256), "AUTH-6");
+    assert_eq!(opener.sends(), Some(Framing::Json), "AUTH-7");
+    assert_eq!(acceptor.sends(), Some(Framing::Cbor), "AUTH-7");
+}
+
+#[test]
+fn a_message_goes_to_a_port_with_the_elements_of_its_type() {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Request {
+        Work(u64, &'static str),
+        Rename { to: &'static str },
+        Wrap(Vec<u8>),
+        Stop,
+    }
+    let json = |node| Config { framings: vec![Framing::Json], ..config(node) };
+    let (mut opener, _) = up(json("a"), json("b"));
+    let me: PortId = "a#me".parse().expect("a port ID");
+    opener.send_to("p", &("hello", &me)).expect("a tuple");
+    opener.send_to("p", &Request::Work(1, "x")).expect("an enum");
+    opener.send_to("p", &Request::Rename { to: "y" }).expect("an enum");
+    opener.send_to("p", &Request::Wrap(vec![1])).expect("an enum");
+    opener.send_to("p", &Request::Stop).expect("an enum");
+    opener.send_to("p", &()).expect("no elements");
+    opener.send_to("p", &"alone").expect("one element");
+    opener.send_to("p", &[1, 2]).expect("a sequence");
+    opener.send_to("p", &std::collections::BTreeMap::from([(1, true)])).expect("one element");
+    // MSG-1: the name of the port comes first.
+    assert_eq!(
+        String::from_utf8(take(&mut opener)).expect("text"),
+        concat!(
+            r#"["p","hello","a#me"]["p","work",1,"x"]["p","rename",{"to":"y"}]["p","wrap",[1]]["p","stop"]"#,
+            r#"["p"]["p","alone"]["p",1,2]["p",{"1":true}]"#
+        )
+    );
+}
+
+#[test]
+fn what_cannot_be_a_packet_is_refused_and_leaves_no_trace() {
+    let (mut opener, mut acceptor) = up(config("a"), config("b"));
+    let mut nested = Value::Array(Vec::new());
+    for _ in 0..512 {
+        nested = Value::Array(vec![nested]);
+    }
+    struct Liar;
+    impl serde::Serialize for Liar {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeSeq;
+            let mut seq = serializer.serialize_seq(Some(2))?;
+            seq.serialize_element(&1)?;
+            seq.end()
+        }
+    }
+    let key = std::collections::BTreeMap::from([([1, 2], 3)]);
+    let refusals = [
+        opener.send(&"text").expect_err("no array").to_string(),
+        opener.send(&Value::Map(Default::default())).expect_err("no array").to_string(),
+        opener.send(&nested).expect_err("too deep").to_string(),
+        opener.send(&vec![0; 1_000_000]).expect_err("too many values").to_string(),
+        opener.send(&("p", serde_bytes::Bytes::new(&vec![0; 64 << 20]))).expect_err("too long").to_string(),
+        opener.send(&("p", key)).expect_err("composite key").to_string(),
+        opener.send(&("p", Liar)).expect_err("a length that is not right").to_string(),
+    ];
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    a packet must be an array, such as a tuple [FRAME-2]
+    a packet must be an array, such as a tuple [FRAME-2]
+    the message is too large to send: over a limit: a packet is nested deeper than 512 levels [LIMIT-3]
+    the message is too large to send: over a limit: a packet has more than 1000000 values [LIMIT-4]
+    the message is too large to send: over a limit: a packet is longer than 67108864 octets [LIMIT-2]
+    a map key must be a text, a number, a bool or null
+    an array or a map has another length than its type said
+    ");
+    opener.send(&("p", 1)).expect("the link goes on");
+    let told = run(&mut opener, &mut acceptor, &[1]).expect("nothing else was written");
+    assert_eq!(told[1], [Told::Packet(Value::from(vec!["p".into(), 1u64.into()]))]);
+}
+
+#[test]
+fn a_message_is_relayed_in_the_framing_of_the_next_link() {
+    let (mut from, mut relay) = up(config("a"), config("b"));
+    let json = |node| Config { framings: vec![Framing::Json], ..config(node) };
+    let (mut next, mut last) = up(json("b"), json("c"));
+    from.send(&("port", f64::INFINITY, serde_bytes::Bytes::new(&[0xE4]), [(); 2], Some(-1))).expect("a packet");
+    let octets = take(&mut from);
+    let nothing = relay.receive(&octets, |packet| next.relay(&packet).expect("a packet")).expect("a packet");
+    assert_eq!(nothing, None);
+    assert_eq!(next.output(), r#"["port","Inf","ä",[null,null],-1]"#.as_bytes());
+    let mut arrived = Vec::new();
+    give(&mut last, next.output(), &mut arrived).expect("a packet");
+    let [Told::Packet(Value::Array(elements))] = &arrived[..] else { panic!("{arrived:?}") };
+    assert_eq!(elements.len(), 5);
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_ends_however_often_octets_arrive() {
+    let start = Duration::from_secs(1000);
+    let config = config("a");
+    let own = aemp_proto::link::OwnGreeting::new(&config, [1; 32], None).expect("a greeting");
+    let mut opener = Link::new(config.into(), Role::Opener, own, start);
+    assert_eq!(opener.deadline(), Some(start + Duration::from_secs(30)));
+    for second in 0..30 {
+        opener.receive(b"x", |_| {}).expect("a long line");
+        opener.handle_timeout(start + Duration::from_secs(second)).expect("in time");
+    }
+    let error = opener.handle_timeout(start + Duration::from_secs(30)).expect_err("too late");
+    insta::assert_snapshot!(error, @"over a limit: no handshake within 30s: it ended before the peer's greeting was complete [LIMIT-1]");
+    assert_eq!(opener.receive(b"", |_| {}), Err(ApiMisuse::Ended.into()));
+}
+
+#[test]
+fn a_link_that_is_up_has_no_deadline() {
+    let (mut opener, _) = up(config("a"), config("b"));
+    assert_eq!(opener.deadline(), None);
+    opener.handle_timeout(Duration::MAX).expect("nothing to wait for");
+}
+
+#[test]
+fn the_end_of_the_transport_is_an_error_unless_it_is_between_packets() {
+    let ended = |prepare: &dyn Fn(&mut Link, &mut Link)| {
+        let (mut opener, mut acceptor) = (link(config("a"), Role::Opener), link(config("b"), Role::Acceptor));
+        prepare(&mut opener, &mut acceptor);
+        opener.end_of_input().map_err(|error| error.to_string())
+    };
+    let bring_up = |opener: &mut Link, acceptor: &mut Link| {
+        run(opener, acceptor, &[usize::MAX]).expect("the two fit");
+    };
+    let nothing = ended(&|_, _| {}).expect_err("no greeting");
+    let half = ended(&|opener, _| drop(opener.receive(b"aemp;1;b;;\n", |_| {}))).expect_err("half a greeting");
+    let undecided = ended(&|opener, acceptor| {
+        opener.receive(acceptor.output(), |_| {}).expect("a greeting");
+    });
+    let unanswered = ended(&|opener, acceptor| give(opener, acceptor.output(), &mut Vec::new()).expect("a greeting"));
+    let within = ended(&|opener, acceptor| {
+        bring_up(opener, acceptor);
+        opener.receive(b"\x82", |_| {}).expect("half a packet");
+    });
+    let texts =
+        [nothing, half, undecided.expect_err("undecided"), unanswered.expect_err("refused"), within.expect_err("cut")];
+    // FRAME-7
+    insta::assert_snapshot!(texts.join("\n"), @"
+    connection lost: it ended before the peer's greeting was complete: is that an AEMP node?
+    connection lost: it ended before the peer's greeting was complete
+    connection lost: it ended before the peer was accepted here
+    connection lost: it ended before the peer's authentication line, after ours: the secret is wrong, or the peer does not want this node
+    connection lost: it ended within a packet
+    ");
+    assert_eq!(ended(&bring_up), Ok(()));
+}
+
+#[test]
+fn calls_out_of_turn_are_misuse_and_change_nothing() {
+    let mut opener = link(config("a"), Role::Opener);
+    assert_eq!(opener.accept(), Err(ApiMisuse::OutOfTurn("accept").into()));
+    assert_eq!(opener.tls_established(), Err(ApiMisuse::OutOfTurn("tls_established").into()));
+    let (opener, acceptor) = up(config("a"), config("b"));
+    for mut link in [opener, acceptor] {
+        assert!(matches!(link.accept(), Err(Error::Misuse(_))));
+        assert!(link.is_up());
+    }
+}
+
+#[test]
+fn secrets_and_tokens_never_show_in_debug_output() {
+    let mut with_cleartext = config("a");
+    with_cleartext.secret = Some(Secret::new(b"hunter2").expect("a secret"));
+    (with_cleartext.send, with_cleartext.accept) = (vec![Method::Cleartext], vec![Method::Cleartext]);
+    let shown = format!("{with_cleartext:?}");
+    let mut opener = link(with_cleartext.clone(), Role::Opener);
+    let acceptor = link(Config { node: config("b").node, ..with_cleartext }, Role::Acceptor);
+    give(&mut opener, acceptor.output(), &mut Vec::new()).expect("a greeting");
+    let token = "68756e74657232";
+    assert!(String::from_utf8_lossy(opener.output()).contains(token));
+    let line = aemp_proto::line::Authentication { method: "cleartext", token, framing: "json" };
+    // ERR-3
+    for shown in [shown, format!("{opener:?}"), format!("{line:?}")] {
+        assert!(!shown.contains("hunter2") && !shown.contains(token), "{shown}");
+    }
+}
+
+#[test]
+fn an_idle_link_is_small() {
+    let (opener, _) = up(config("a"), config("b"));
+    assert!(size_of_val(&opener) <= 1024, "{} octets", size_of_val(&opener));
+}

@@ -1,0 +1,295 @@
+//! What holds for all values, all splits and all octets.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
+use aemp_proto::line::{self, Authentication, Greeting};
+use aemp_proto::link::{Event, Role};
+use aemp_proto::names::{NodeId, PortNames};
+use aemp_proto::value::Value;
+use proptest::prelude::*;
+use support::pair::{Told, config, give, link, run, take};
+use support::vectors::{Exactly, Octets, cases};
+
+/// Any value, with the odd ones well represented.
+fn any_value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![".{0,12}", "[\\x00-\\x1F\"\\\\/é☺😀]{0,6}", "-?[0-9]{1,22}"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        prop_oneof![Just(0u64), Just(23), Just(24), Just(255), Just(256), Just(65535), Just(1 << 32)].prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<f32>().prop_map(|float| Value::from(f64::from(float))),
+        prop_oneof![Just(-0.0), Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(f64::MIN_POSITIVE)]
+            .prop_map(Value::from),
+        text.clone().prop_map(Value::from),
+        prop::collection::vec(any::<u8>(), 0..12).prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            prop::collection::btree_map(text.clone(), inner, 0..6).prop_map(Value::Map),
+        ]
+    })
+}
+
+fn any_message() -> impl Strategy<Value = Value> {
+    prop::collection::vec(any_value(), 0..6).prop_map(Value::Array)
+}
+
+fn any_framing() -> impl Strategy<Value = Framing> {
+    prop_oneof![Just(Framing::Json), Just(Framing::Cbor)]
+}
+
+/// What the table of section 5.5 makes of a value on its way through a framing.
+fn through(framing: Framing, value: &Value) -> Value {
+    let json = framing == Framing::Json;
+    match value {
+        Value::Bytes(bytes) if json => Value::Text(bytes.iter().map(|&octet| char::from(octet)).collect()),
+        Value::Float(float) if json && float.is_nan() => "NaN".into(),
+        Value::Float(float) if json && float.is_infinite() => if *float > 0.0 { "Inf" } else { "-Inf" }.into(),
+        Value::Array(elements) => Value::Array(elements.iter().map(|element| through(framing, element)).collect()),
+        Value::Map(members) => {
+            Value::Map(members.iter().map(|(key, member)| (key.clone(), through(framing, member))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn encode(framing: Framing, value: &Value) -> Vec<u8> {
+    let mut octets = Vec::new();
+    framing.encode(value, &Limits::default(), &mut octets).expect("an array");
+    octets
+}
+
+fn decode(framing: Framing, octets: &[u8]) -> Value {
+    Packet::parse(framing, octets, &Limits::default()).expect("a packet").decode().expect("any value")
+}
+
+/// The packets of a stream and where it went wrong, when it arrives in pieces.
+fn scan(framing: Framing, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<String>) {
+    let mut scanner = Scanner::new(framing, Limits { octets: 10_000, depth: 20, values: 200 });
+    let mut held = Vec::new();
+    let mut packets = Vec::new();
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        loop {
+            match scanner.scan(&held) {
+                Ok(Scan::Packet { start, end }) => {
+                    packets.push(held[start..end].to_vec());
+                    held.drain(..end);
+                }
+                Ok(Scan::Partial { start }) => {
+                    held.drain(..start);
+                    break;
+                }
+                Err(error) => return (packets, Some(error.to_string())),
+            }
+        }
+    }
+    (packets, None)
+}
+
+fn split<'a>(mut octets: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    for size in sizes.iter().cycle() {
+        if octets.is_empty() {
+            break;
+        }
+        let (piece, rest) = octets.split_at(octets.len().min(*size));
+        pieces.push(piece);
+        octets = rest;
+    }
+    pieces
+}
+
+/// Octets that are nearly a stream of packets: a vector, changed a little.
+fn nearly_packets(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    #[derive(serde::Deserialize)]
+    struct Stream {
+        stream: Octets,
+    }
+    let streams: Vec<Vec<u8>> =
+        cases::<Stream>(name).into_iter().map(|case| case.with.stream.0).filter(|octets| octets.len() < 500).collect();
+    let change = (any::<prop::sample::Index>(), any::<u8>(), 0..3);
+    (prop::sample::select(streams), prop::collection::vec(change, 0..4)).prop_map(|(mut octets, changes)| {
+        for (at, octet, kind) in changes {
+            let at = at.index(octets.len() + 1);
+            match kind {
+                0 => octets.insert(at, octet),
+                1 if at < octets.len() => octets[at] = octet,
+                _ => octets.truncate(at),
+            }
+        }
+        octets
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_value_survives_encoding_and_decoding_as_the_table_says(message in any_message(), framing in any_framing()) {
+        // VALUE-1, FRAME-1, FRAME-2
+        let octets = encode(framing, &message);
+        prop_assert_eq!(Exactly(decode(framing, &octets)), Exactly(through(framing, &message)));
+    }
+
+    #[test]
+    fn what_is_sent_in_json_is_json_for_others(message in any_message()) {
+        // JSON-1, JSON-3, JSON-7, VALUE-3
+        let octets = encode(Framing::Json, &message);
+        let other: serde_json::Value = serde_json::from_slice(&octets).expect("serde_json reads it");
+        prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&other.to_string()).expect("json"), other);
+    }
+
+    #[test]
+    fn a_relay_loses_nothing_beyond_the_table(message in any_message(), from in any_framing(), to in any_framing()) {
+        let octets = encode(from, &message);
+        let mut relayed = Vec::new();
+        let packet = Packet::parse(from, &octets, &Limits::default()).expect("a packet");
+        packet.relay(to, &Limits::default(), &mut relayed).expect("a small packet");
+        prop_assert_eq!(Exactly(decode(to, &relayed)), Exactly(through(to, &through(from, &message))));
+    }
+
+    #[test]
+    fn json_that_serde_json_takes_is_taken_and_no_other(octets in nearly_packets("json-streams.json")) {
+        let theirs = serde_json::from_slice::<Vec<serde_json::Value>>(&octets);
+        // It has no infinity, so it refuses 1e400.
+        prop_assume!(!theirs.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range")));
+        let limits = Limits { octets: 10_000, depth: 127, values: 10_000 };
+        let ours = Packet::parse(Framing::Json, &octets, &limits);
+        prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} and {:?}", ours, theirs);
+    }
+
+    #[test]
+    fn no_split_changes_what_is_found_in_json(
+        octets in nearly_packets("json-streams.json"), sizes in prop::collection::vec(1..9usize, 1..5)
+    ) {
+        // FRAME-6
+        prop_assert_eq!(scan(Framing::Json, &split(&octets, &sizes)), scan(Framing::Json, &[&octets]));
+    }
+
+    #[test]
+    fn no_split_changes_what_is_found_in_cbor(
+        octets in nearly_packets("cbor-streams.json"), sizes in prop::collection::vec(1..9usize, 1..5)
+    ) {
+        // FRAME-6
+        prop_assert_eq!(scan(Framing::Cbor, &split(&octets, &sizes)), scan(Framing::Cbor, &[&octets]));
+    }
+
+    #[test]
+    fn what_is_found_well_formed_can_be_read_and_written_again(
+        octets in prop_oneof![
+            nearly_packets("json-streams.json").prop_map(|octets| (Framing::Json, octets)),
+            nearly_packets("cbor-streams.json").prop_map(|octets| (Framing::Cbor, octets)),
+        ]
+    ) {
+        let (framing, octets) = octets;
+        for packet in scan(framing, &[&octets]).0 {
+            let value = decode(framing, &packet);
+            let again = encode(framing, &value);
+            prop_assert_eq!(Exactly(decode(framing, &again)), Exactly(through(framing, &value)));
+        }
+    }
+
+    #[test]
+    fn no_octets_make_anything_panic(octets in prop::collection::vec(any::<u8>(), 0..300), sizes in prop::collection::vec(1..50usize, 1..4)) {
+        for framing in Framing::DEFAULT {
+            let (packets, _) = scan(framing, &split(&octets, &sizes));
+            packets.iter().for_each(|packet| drop(decode(framing, packet)));
+        }
+        let _ = (line::split(&octets), Greeting::parse(&octets), Authentication::parse(&octets));
+        let mut told = Vec::new();
+        let mut link = link(config("a"), Role::Acceptor);
+        for piece in split(&octets, &sizes) {
+            if give(&mut link, piece, &mut told).is_err() {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn octets_that_are_no_handshake_never_bring_a_link_up(octets in "[ -~\\n]{0,400}") {
+        let mut link = link(config("a"), Role::Acceptor);
+        let greeting = b"aemp;1;b;hmac_sha3_512,cleartext,tls_anon;json,cbor\nnonce\n";
+        let mut told = Vec::new();
+        give(&mut link, greeting, &mut told).expect("a greeting");
+        let _ = give(&mut link, octets.as_bytes(), &mut told);
+        prop_assert!(!told.contains(&Told::Event(Event::Up)));
+    }
+
+    #[test]
+    fn what_is_sent_arrives_in_order_however_it_is_cut(
+        messages in prop::collection::vec(any_message(), 1..20), to in any_framing(), from in any_framing(),
+        sizes in prop::collection::vec(1..40usize, 1..6)
+    ) {
+        // MSG-7
+        let side = |node, framing| aemp_proto::link::Config { framings: vec![framing], ..config(node) };
+        let two = |receive, send: Framing| {
+            let mut config = side("a", receive);
+            config.framings.push(send);
+            config
+        };
+        let mut opener = link(two(from, to), Role::Opener);
+        let mut config = two(to, from);
+        config.node = NodeId::new("b").expect("a node ID");
+        let mut acceptor = link(config, Role::Acceptor);
+        run(&mut opener, &mut acceptor, &sizes).expect("the two fit");
+        for message in &messages {
+            opener.send(message).expect("it is up");
+        }
+        let octets = take(&mut opener);
+        let mut told = Vec::new();
+        for piece in split(&octets, &sizes) {
+            give(&mut acceptor, piece, &mut told).expect("well-formed");
+        }
+        let sends = opener.sends().expect("it is up");
+        prop_assert_eq!(told.len(), messages.len());
+        for (told, message) in told.into_iter().zip(messages) {
+            let Told::Packet(value) = told else { return Err(TestCaseError::fail("an event")) };
+            prop_assert_eq!(Exactly(value), Exactly(through(sends, &message)));
+        }
+    }
+
+    #[test]
+    fn a_port_name_stands_for_one_number_and_for_no_other_generator(random in any::<u64>(), number in any::<u64>(), other in any::<u64>()) {
+        // MSG-11
+        let names = PortNames::new(random);
+        let name = names.name(number);
+        prop_assert_eq!(names.number(&name), Some(number));
+        prop_assert!(names.name(other) != name || other == number);
+        let elsewhere = PortNames::new(other);
+        prop_assert!(elsewhere.number(&name).is_none() || elsewhere.name(0) == names.name(0));
+    }
+
+    #[test]
+    fn a_name_that_is_no_generated_one_has_no_number(name in "[0-9A-Za-z]{0,22}", random in any::<u64>()) {
+        let names = PortNames::new(random);
+        for name in [name.clone(), names.name(0).trim_end_matches('0').to_owned() + &name] {
+            if let Some(number) = names.number(&name) {
+                prop_assert_eq!(names.name(number), name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_greeting_reads_back_as_it_was_written(
+        node in "[ -\"$-:<-~é☺]{1,20}", keys in prop::collection::btree_map("[a-z0-9_]{1,8}", "[ -~é;%=]{0,12}", 0..4),
+        methods in prop::collection::vec("[a-z0-9_]{1,12}", 0..4), framings in prop::collection::vec("[a-z]{1,8}", 0..3),
+    ) {
+        // GREET-14, GREET-15
+        let greeting = Greeting {
+            protocol: line::Protocol::Aemp,
+            node: NodeId::new(&node).expect("a node ID"),
+            methods,
+            framings,
+            keys: BTreeMap::from_iter(keys),
+        };
+        prop_assert_eq!(Greeting::parse(greeting.to_string().as_bytes()), Ok(greeting));
+    }
+}
