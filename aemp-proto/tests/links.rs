@@ -88,7 +88,8 @@ fn the_greeting_waits_from_the_beginning_and_names_what_is_offered_best_first() 
     let opener = link(config("alice"), Role::Opener);
     let text = String::from_utf8(opener.output().to_vec()).expect("text");
     let nonce = "61".repeat(32);
-    let first = "aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json";
+    let provider = concat!("provider=aemp-proto-", env!("CARGO_PKG_VERSION"));
+    let first = format!("aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json;{provider}");
     // CONN-1, CONN-2, CONN-3, GREET-1, GREET-3, GREET-5, GREET-10, GREET-11, AUTH-21, NONCE-1
     assert_eq!(text, format!("{first}\n{nonce}\n"));
 }
@@ -96,7 +97,7 @@ fn the_greeting_waits_from_the_beginning_and_names_what_is_offered_best_first() 
 #[test]
 fn without_a_secret_no_method_that_needs_one_is_offered() {
     let opener = link(Config { secret: None, ..config("alice") }, Role::Opener);
-    assert!(opener.output().starts_with(b"aemp;1;alice;tls_sha3_512;cbor,json\n"), "AUTH-19");
+    assert!(opener.output().starts_with(b"aemp;1;alice;tls_sha3_512;cbor,json;"), "AUTH-19");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Config {
     pub framings: Vec<Framing>,
     /// Whether TLS is wanted.
     pub tls: Tls,
-    /// Further keys for the greeting, such as `provider` or `mproto`.
+    /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
     pub keys: BTreeMap<String, String>,
     /// What one packet may cost.
     pub limits: Limits,
@@ -62,7 +62,7 @@ impl Config {
             accept: Method::DEFAULT_ACCEPTED.into(),
             framings: Framing::DEFAULT.into(),
             tls: Tls::Off,
-            keys: BTreeMap::new(),
+            keys: BTreeMap::from([("provider".into(), concat!("aemp-proto-", env!("CARGO_PKG_VERSION")).into())]),
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(30),
         }
