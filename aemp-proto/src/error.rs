@@ -279,6 +279,9 @@ pub enum ApiMisuse {
     /// `accept` or `tls_established` when nothing waits for it.
     #[error("{0} is not what it waits for now")]
     OutOfTurn(&'static str),
+    /// The secret is too long to be sent in clear text.
+    #[error("the secret is too long for cleartext: a line has at most 4096 octets [CONN-5]")]
+    SecretTooLong,
     /// The exact lines that were given for our own greeting are no greeting.
     #[error("the own greeting is none: {0}")]
     OwnGreeting(&'static str),

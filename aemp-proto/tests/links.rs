@@ -7,7 +7,7 @@ use std::time::Duration;
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::{ApiMisuse, Error};
 use aemp_proto::framing::{Framing, Packet};
-use aemp_proto::link::{Config, Event, Link, Role, SendError, Tls, TlsSide};
+use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, SendError, Tls, TlsSide};
 use aemp_proto::names::PortId;
 use aemp_proto::value::Value;
 use support::pair::{Told, config, give, link, run, take};
@@ -80,7 +80,7 @@ fn the_side_with_the_lower_nonce_is_the_tls_client() {
 #[test]
 fn tls_that_only_one_side_wants_is_not_begun() {
     let (opener, _) = up(Config { tls: Tls::Wanted, ..config("a") }, config("b"));
-    assert_eq!(opener.method(), Some(Method::HmacSha3_512), "TLS-1, TLS-2");
+    assert_eq!(opener.method(), Some(Method::HmacSha3_512), "TLS-1, TLS-2, AUTH-25");
 }
 
 #[test]
@@ -92,6 +92,32 @@ fn the_greeting_waits_from_the_beginning_and_names_what_is_offered_best_first() 
     let first = format!("aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json;{provider}");
     // CONN-1, CONN-2, CONN-3, GREET-1, GREET-3, GREET-5, GREET-10, GREET-11, AUTH-21, NONCE-1
     assert_eq!(text, format!("{first}\n{nonce}\n"));
+}
+
+#[test]
+fn no_line_is_sent_that_is_too_long() {
+    // CONN-5
+    let mut long = config("alice");
+    long.keys.insert("x".into(), "y".repeat(4096));
+    let error = OwnGreeting::new(&long, [1; 32], None).expect_err("a line of over 4096 octets");
+    insta::assert_snapshot!(error, @"misuse of the link: the own greeting is none: a line is too long or contains a line end");
+    let cleartext = |node| Config {
+        secret: Some(Secret::new(&[b'x'; 2100]).expect("a secret")),
+        send: vec![Method::Cleartext],
+        accept: vec![Method::Cleartext],
+        ..config(node)
+    };
+    let mut opener = link(cleartext("a"), Role::Opener);
+    let acceptor = link(cleartext("b"), Role::Acceptor);
+    let error = give(&mut opener, acceptor.output(), &mut Vec::new()).expect_err("a token of over 4096 octets");
+    insta::assert_snapshot!(error, @"misuse of the link: the secret is too long for cleartext: a line has at most 4096 octets [CONN-5]");
+}
+
+#[test]
+fn only_framings_that_can_be_received_can_be_offered() {
+    for name in ["storable", "xml", ""] {
+        assert_eq!(Framing::from_name(name), None, "FRAME-8");
+    }
 }
 
 #[test]
@@ -264,7 +290,7 @@ fn a_message_is_relayed_in_the_framing_of_the_next_link() {
 fn a_handshake_that_takes_too_long_ends_however_often_octets_arrive() {
     let start = Duration::from_secs(1000);
     let config = config("a");
-    let own = aemp_proto::link::OwnGreeting::new(&config, [1; 32], None).expect("a greeting");
+    let own = OwnGreeting::new(&config, [1; 32], None).expect("a greeting");
     let mut opener = Link::new(config.into(), Role::Opener, own, start);
     assert_eq!(opener.deadline(), Some(start + Duration::from_secs(30)));
     for second in 0..30 {

@@ -88,6 +88,7 @@ fn ways() -> Vec<Way> {
         way("a line of 4097 octets", |_| [vec![b'x'; 4096], vec![b'\n']].concat()),
         way("a line that never ends", |_| vec![b'x'; 100_000]),
         way("a carriage return within a line", |_| b"aemp;1;peer;\rhmac_sha3_512;json\n".to_vec()),
+        way("a carriage return in a line that never ends", |_| [&b"aemp\r"[..], &[b'x'; 5000]].concat()),
         way("a second line of 4097 octets", |_| [PEER[0], b"\n", &[b'x'; 4096], b"\n"].concat()),
         // The greeting.
         greets("too few parts", "aemp;1;peer;hmac_sha3_512"),
@@ -106,6 +107,7 @@ fn ways() -> Vec<Way> {
         greets("no methods", "aemp;1;peer;;json"),
         greets("no common framing", "aemp;1;peer;hmac_sha3_512;storable,xml"),
         greets("no framings", "aemp;1;peer;hmac_sha3_512;"),
+        // TLS-7
         with(greets("no TLS where it is required", "aemp;1;peer;hmac_sha3_512;json"), |config| config.tls = Tls::Required),
         with(greets("no secret here", "aemp;1;peer;hmac_sha3_512;json"), |config| config.secret = None),
         // The authentication line.
@@ -196,7 +198,7 @@ fn each_misbehaviour_ends_the_link_with_an_error_that_names_its_requirement() {
         let (error, mut link, told) = meet(way, usize::MAX);
         let requirement = error.requirement().unwrap_or_else(|| panic!("{}: {error}", way.what));
         assert!(error.to_string().contains(requirement.id()), "{error} does not name {requirement}");
-        // The link has ended for good, and has nothing more to say.
+        // ERR-1: the link has ended for good, and has nothing more to say.
         assert_eq!(link.receive(b"[]", |_| {}), Err(ApiMisuse::Ended.into()), "{}", way.what);
         assert_eq!((link.output(), link.deadline(), link.is_up()), (&b""[..], None, false));
         // However it arrives.
@@ -226,7 +228,7 @@ fn what_came_before_the_fault_is_delivered() {
         let way = says("a fault behind two packets", framing, [good, bad].concat());
         let (_, _, told) = meet(&way, usize::MAX);
         let packets = told.iter().filter(|told| matches!(told, Told::Packet(_)));
-        assert_eq!(packets.count(), 2, "FRAME-3, FRAME-4");
+        assert_eq!(packets.count(), 2, "FRAME-3, FRAME-4, FRAME-10");
     }
 }
 
@@ -234,7 +236,7 @@ fn what_came_before_the_fault_is_delivered() {
 fn tolerated_oddities_do_not_end_the_link() {
     let limits = Limits::default();
     let odd: [(&str, Vec<u8>); 7] = [
-        ("CONN-4: CR LF", b"aemp;1;peer;hmac_sha3_512;json\r\na nonce\r\n".to_vec()),
+        ("CONN-4, CONN-9: CR LF", b"aemp;1;peer;hmac_sha3_512;json\r\na nonce\r\n".to_vec()),
         ("CONN-6: a line of 4096 octets", [&b"aemp;1;peer;hmac_sha3_512;json;x="[..], &vec![b'x'; 4062], b"\n\n"].concat()),
         ("NONCE-3: an empty nonce", b"aemp;1;peer;hmac_sha3_512;json\n\n".to_vec()),
         ("NONCE-3: a nonce of any octets", b"aemp;1;peer;hmac_sha3_512;json\n\x00\xFF;\x7F\n".to_vec()),
@@ -252,7 +254,7 @@ fn tolerated_oddities_do_not_end_the_link() {
         ("JSON-2: white space", &b" \t\r\n[ ] \r\n [\"p\" , { } ]\n"[..]),
         ("MSG-3: a number as a port name", b"[42,\"x\"]"),
         ("MSG-12: any port name", br#"["\u0000 #;\n",1]"#),
-        ("VALUE-4: a key twice", br#"["p",{"a":1,"a":2}]"#),
+        ("VALUE-4, VALUE-10: a key twice", br#"["p",{"a":1,"a":2}]"#),
         ("MSG-13: no port name at all", br#"[{"a":1}][[[]]][1.5][true]"#),
     ] {
         let mut peer = Peer::new(config("link"));

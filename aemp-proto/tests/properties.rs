@@ -148,6 +148,15 @@ proptest! {
     }
 
     #[test]
+    fn what_is_sent_in_cbor_is_cbor_for_others(message in any_message()) {
+        // CBOR-1
+        let octets = encode(Framing::Cbor, &message);
+        let mut other = minicbor::Decoder::new(&octets);
+        other.skip().expect("minicbor reads it");
+        prop_assert_eq!(other.position(), octets.len());
+    }
+
+    #[test]
     fn a_relay_loses_nothing_beyond_the_table(message in any_message(), from in any_framing(), to in any_framing()) {
         let octets = encode(from, &message);
         let mut relayed = Vec::new();

@@ -25,6 +25,12 @@ impl Limits {
         if octets > self.octets { Err(LimitExceeded::PacketOctets { limit: self.octets }.into()) } else { Ok(()) }
     }
 
+    /// As many octets of a packet as are within the limit: what lies beyond must not be looked at, or the result would depend on how
+    /// much has arrived (`FRAME-6`).
+    pub(super) fn window<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        &packet[..packet.len().min(self.octets)]
+    }
+
     pub(super) fn check_depth(&self, depth: usize) -> Result<(), Error> {
         if depth > self.depth { Err(LimitExceeded::PacketDepth { limit: self.depth }.into()) } else { Ok(()) }
     }

@@ -37,11 +37,11 @@ pub struct Line<'a> {
 pub fn split(stream: &[u8]) -> Result<Option<Line<'_>>, Error> {
     let window = &stream[..stream.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|&octet| octet == b'\n') else {
-        if stream.len() > MAX_LINE {
-            return Err(LimitExceeded::Line.into());
-        }
-        return match window.split_last() {
-            Some((_, before)) if before.contains(&b'\r') => Err(PeerMisbehaved::StrayCarriageReturn.into()),
+        // A CR at the end may be followed by its LF.
+        let before = &window[..window.len().saturating_sub(1)];
+        return match before.contains(&b'\r') {
+            true => Err(PeerMisbehaved::StrayCarriageReturn.into()),
+            false if stream.len() > MAX_LINE => Err(LimitExceeded::Line.into()),
             _ => Ok(None),
         };
     };

@@ -24,6 +24,9 @@ use crate::framing::{EncodeError, Framing, Packet, Scan, Scanner};
 use crate::line::{self, Authentication, Greeting, MAX_LINE, Protocol};
 use greeting::PeerGreeting;
 
+/// More octets than an authentication line has beside its token.
+const LINE_WITHOUT_TOKEN: usize = 64;
+
 /// Which side of the transport connection a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -468,6 +471,9 @@ impl Link {
         let token = method.token(&transcript, self.config.secret.as_ref()).ok_or_else(no_method)?;
         *authenticated = true;
         let line = Authentication { method: method.name(), token: &token, framing: send.name() };
+        if token.len() > MAX_LINE - LINE_WITHOUT_TOKEN {
+            return Err(ApiMisuse::SecretTooLong.into());
+        }
         let _infallible = writeln!(Octets(&mut self.output), "{line}");
         Ok(())
     }

@@ -56,12 +56,11 @@ impl Scanner {
 
     #[inline]
     pub(in crate::framing) fn scan(&mut self, packet: &[u8], limits: &Limits) -> Result<Scan, Error> {
-        let whole = self.walk(packet, limits)?;
+        let whole = self.walk(limits.window(packet), limits)?;
         self.begun = !whole && !packet.is_empty();
         if whole {
             let end = core::mem::take(&mut self.position);
             self.values = 0;
-            limits.check_octets(end)?;
             Ok(Scan::Packet { start: 0, end })
         } else {
             limits.check_octets(packet.len())?;

@@ -81,11 +81,8 @@ impl Scanner {
             self.begin(&octets[start..], limits)?;
         }
         let packet = &octets[start..];
-        match self.walk(packet, limits)? {
-            Some(length) => {
-                limits.check_octets(length)?;
-                Ok(Scan::Packet { start, end: start + length })
-            }
+        match self.walk(limits.window(packet), limits)? {
+            Some(length) => Ok(Scan::Packet { start, end: start + length }),
             None => {
                 limits.check_octets(packet.len())?;
                 Ok(Scan::Partial { start })
@@ -223,9 +220,10 @@ impl Scanner {
     /// Walks on within a text; false if it is not complete.
     #[inline]
     fn walk_text(&mut self, packet: &[u8], position: &mut usize, within: Next, behind: Next) -> Result<bool, Error> {
-        let (end, next) = match text::walk(packet, *position)? {
+        let (end, next) = match text::walk(packet, *position) {
             Walk::Closed(end) => (end, behind),
             Walk::Partial(end) => (end, within),
+            Walk::Fault(at) => return Err(text::fault(packet, at)),
         };
         (*position, self.next) = (end, next);
         Ok(next == behind)

@@ -51,28 +51,45 @@ pub(super) enum Walk {
     Closed(usize),
     /// Before the first character or escape that is not complete.
     Partial(usize),
+    /// Before what cannot be in a text; [`fault`] says why.
+    Fault(usize),
 }
 
 /// Walks over a text from `position`, which lies between two of its characters.
 #[inline]
-pub(super) fn walk(octets: &[u8], mut position: usize) -> Result<Walk, Error> {
+pub(super) fn walk(octets: &[u8], mut position: usize) -> Walk {
     loop {
         position += plain_length(&octets[position..]);
         let Some(&octet) = octets.get(position) else {
-            return Ok(Walk::Partial(position));
+            return Walk::Partial(position);
         };
-        let length = match octet {
-            b'"' => return Ok(Walk::Closed(position + 1)),
-            b'\\' => escape_length(octets, position)?,
-            0x80.. => utf8_length(&octets[position..]).map_err(|()| PeerMisbehaved::JsonNotUtf8 { at: position })?,
-            _ => {
-                return Err(PeerMisbehaved::MalformedJson { what: "a control character in a text", at: position }.into());
-            }
-        };
-        match length {
-            Some(length) => position += length,
-            None => return Ok(Walk::Partial(position)),
+        if octet == b'"' {
+            return Walk::Closed(position + 1);
         }
+        match character_length(octets, position) {
+            Ok(Some(length)) => position += length,
+            Ok(None) => return Walk::Partial(position),
+            Err(_) => return Walk::Fault(position),
+        }
+    }
+}
+
+/// Why what stands at `at` cannot be in a text.
+#[cold]
+pub(super) fn fault(octets: &[u8], at: usize) -> Error {
+    match character_length(octets, at) {
+        Err(error) => error,
+        Ok(_) => PeerMisbehaved::MalformedJson { what: "no text goes on so", at }.into(),
+    }
+}
+
+/// The length of the escape, or of the character that is no ASCII, at `at`; `None` if it is not complete.
+#[inline(never)]
+fn character_length(octets: &[u8], at: usize) -> Result<Option<usize>, Error> {
+    match octets[at] {
+        b'\\' => escape_length(octets, at),
+        0x80.. => utf8_length(&octets[at..]).map_err(|()| PeerMisbehaved::JsonNotUtf8 { at }.into()),
+        _ => Err(PeerMisbehaved::MalformedJson { what: "a control character in a text", at }.into()),
     }
 }
 

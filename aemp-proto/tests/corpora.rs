@@ -1,0 +1,95 @@
+//! Replays the corpora of the fuzz targets, and the vectors and recordings from which they grow, with the targets' own checks.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::vectors::{Octets, cases, hex, recordings};
+
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let packed = fs::read_to_string(folder().join("corpora").join(target.to_owned() + ".hex")).expect("a corpus");
+    assert!(!packed.is_empty());
+    for line in packed.lines() {
+        check(&hex(line));
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Line {
+    line: Octets,
+}
+
+#[derive(serde::Deserialize)]
+struct Stream {
+    stream: Octets,
+}
+
+fn streams(name: &str) -> impl Iterator<Item = Vec<u8>> {
+    cases::<Stream>(name).into_iter().map(|case| case.with.stream.0).filter(|octets| octets.len() < 5000)
+}
+
+#[test]
+fn greeting_lines_hold_their_checks() {
+    replay("greeting_line", checks::greeting_line);
+    cases::<Line>("greeting-lines.json").iter().for_each(|case| checks::greeting_line(&case.with.line.0));
+}
+
+#[test]
+fn authentication_lines_hold_their_checks() {
+    replay("authentication_line", checks::authentication_line);
+    cases::<Line>("auth-lines.json").iter().for_each(|case| checks::authentication_line(&case.with.line.0));
+}
+
+#[test]
+fn json_packets_hold_their_checks() {
+    replay("json", checks::json);
+    streams("json-streams.json").for_each(|octets| checks::json(&octets));
+}
+
+#[test]
+fn cbor_packets_hold_their_checks() {
+    replay("cbor", checks::cbor);
+    streams("cbor-streams.json").for_each(|octets| checks::cbor(&octets));
+}
+
+#[test]
+fn links_hold_their_checks() {
+    replay("link", checks::link);
+    for (_, recording) in recordings() {
+        for connection in &recording.connections {
+            for (choice, side) in [(0, "opener"), (1, "acceptor")] {
+                checks::link(&[&[choice], &connection.sent(side)[..]].concat());
+            }
+        }
+    }
+    for (framing, name) in [("json", "json-streams.json"), ("cbor", "cbor-streams.json")] {
+        let handshake = format!("\0aemp;1;peer;hmac_sha3_512;json,cbor\nnonce\ncleartext;73776f726466697368;{framing}\n");
+        streams(name).for_each(|octets| checks::link(&[handshake.as_bytes(), &octets].concat()));
+    }
+}
+
+#[test]
+fn every_target_has_a_corpus_and_a_replay() {
+    let names = |folder: PathBuf| {
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let targets = names(folder().join("fuzz_targets"));
+    assert_eq!(names(folder().join("corpora")), targets);
+    let this = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora.rs")).expect("this file");
+    for target in targets {
+        assert!(this.contains(&format!("replay(\"{target}\", checks::{target})")), "{target} is not replayed");
+    }
+}
