@@ -1,1 +1,1 @@
-//! To come: see the README of this folder.
+//! A tokio node that speaks AEMP. To come: see the README of this folder.

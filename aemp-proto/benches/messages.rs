@@ -45,7 +45,7 @@ fn receiving(criterion: &mut Criterion) {
         group.bench_function("serde_json validate only", |bencher| {
             bencher.iter(|| {
                 let stream = serde_json::Deserializer::from_slice(&json).into_iter::<serde::de::IgnoredAny>();
-                assert_eq!(stream.map(|packet| packet.expect("json")).count(), BATCH);
+                assert_eq!(stream.filter(Result::is_ok).count(), BATCH);
             });
         });
         group.bench_function("serde_json typed", |bencher| {
@@ -123,10 +123,8 @@ fn links(framing: Framing) -> (Link, Link) {
     };
     let (mut opener, mut acceptor) = (link("a", Role::Opener, [1; 32]), link("b", Role::Acceptor, [2; 32]));
     for _ in 0..3 {
-        for (from, to) in [(&mut opener, &mut acceptor)] {
-            carry(from, to, |_| {});
-            carry(to, from, |_| {});
-        }
+        carry(&mut opener, &mut acceptor, |_| {});
+        carry(&mut acceptor, &mut opener, |_| {});
     }
     assert!(opener.is_up() && acceptor.is_up());
     (opener, acceptor)

@@ -71,7 +71,7 @@
 //! | [`error`] | what can go wrong, and which requirement of the specification it breaks |
 //! | [`names`] | what things are called: nodes, ports |
 //! | [`value`] | what is said |
-//! | [`line`] | greeting and authentication lines |
+//! | [`line`](mod@line) | greeting and authentication lines |
 //! | [`auth`] | methods, tokens, the secret |
 //! | [`framing`] | packets in json and cbor |
 //! | [`link`] | one connection |

@@ -52,8 +52,10 @@ impl Peer {
 struct Way {
     what: &'static str,
     config: Config,
-    octets: Box<dyn Fn(&Peer) -> Vec<u8>>,
+    octets: Box<Sends>,
 }
+
+type Sends = dyn Fn(&Peer) -> Vec<u8>;
 
 fn way(what: &'static str, octets: impl Fn(&Peer) -> Vec<u8> + 'static) -> Way {
     Way { what, config: config("link"), octets: Box::new(octets) }
@@ -129,7 +131,7 @@ fn ways() -> Vec<Way> {
         authenticates("nothing, by a method that was not offered", |_| "tls_anon;;json\n".into()),
         authenticates("a TLS method without TLS", |right| right.replace("hmac_sha3_512", "tls_sha3_512")),
         with(authenticates("tls_anon without TLS", |_| "tls_anon;;json\n".into()), |config| {
-            config.accept.push(Method::TlsAnon)
+            config.accept.push(Method::TlsAnon);
         }),
         authenticates("a framing that is not known", |right| right.replace("json", "storable")),
         // Packets in json.

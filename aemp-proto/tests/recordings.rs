@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aemp_proto::Requirement;
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::Error;
 use aemp_proto::framing::{Framing, Limits, Packet};
@@ -139,7 +140,7 @@ fn recorded_refusals_are_refused_for_the_same_reason() {
         for (side, role, received) in sides(&recording.connections[0]) {
             let (_, _, ended) = replay(link_in_place_of(side, role, &recording), &received, &[usize::MAX]);
             let error = ended.expect_err("the reference refused this");
-            assert_eq!(error.requirement().map(|requirement| requirement.id()), Some(*requirement), "{name}");
+            assert_eq!(error.requirement().map(Requirement::id), Some(*requirement), "{name}");
         }
     }
 }
@@ -172,13 +173,11 @@ fn the_recorded_tls_handshake_begins_with_the_right_side_and_gets_its_first_octe
                     early.extend_from_slice(piece);
                     continue;
                 }
-                let mut input = piece;
-                while let Some(event) = link.receive(std::mem::take(&mut input), |_| {}).expect("a recorded peer") {
+                if let Some(event) = link.receive(piece, |_| {}).expect("a recorded peer") {
                     assert_eq!(event, Event::Greeted);
                     let start = link.accept().expect("a recorded peer").expect("both want TLS");
                     early.extend_from_slice(&start.early);
                     tls = Some(start.side);
-                    break;
                 }
             }
             assert_eq!(tls, Some(right), "in place of {}", side.node);

@@ -1,1 +1,1 @@
-//! To come: see the README of this folder.
+//! A conformance suite for AEMP nodes. To come: see the README of this folder.

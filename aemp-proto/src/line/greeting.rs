@@ -134,11 +134,13 @@ fn version(input: &str) -> IResult<&str, bool> {
     .parse(input)
 }
 
+/// The methods, the framings and the keys.
+type Tail = (Vec<String>, Vec<String>, BTreeMap<String, String>);
+
 /// ```abnf
 /// … [ name-list ] ";" [ name-list ] *( ";" extension )
 /// ```
-#[allow(clippy::type_complete, reason = "the three last parts of a line have no name of their own")]
-fn tail(input: &str) -> IResult<&str, (Vec<String>, Vec<String>, BTreeMap<String, String>)> {
+fn tail(input: &str) -> IResult<&str, Tail> {
     let (rest, (methods, _, framings, keys)) = (name_list, char(';'), name_list, extensions).parse(input)?;
     Ok((rest, (methods.map(ToOwned::to_owned).collect(), framings.map(ToOwned::to_owned).collect(), keys)))
 }
