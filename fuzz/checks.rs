@@ -10,7 +10,7 @@ use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::{ApiMisuse, Error};
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
 use aemp_proto::line::{self, Authentication, Greeting};
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, Tls};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role, Tls};
 use aemp_proto::names::NodeId;
 use aemp_proto::value::Value;
 
@@ -161,9 +161,10 @@ fn give(link: &mut Link, mut octets: &[u8], told: &mut Vec<String>) -> Result<()
             link.send_to("port", &("hello", 1)).expect("it is up");
         }
         if event == Event::Greeted
-            && let Some(tls) = link.accept()?
+            && let Accepted::StartTls(tls) = link.accept()?
         {
             told.push(format!("{:?}", tls.side));
+            link.advance_output(link.output().len());
             link.tls_established()?;
             // Nothing is encrypted here.
             give(link, &tls.early, told)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aemp_proto::auth::Secret;
 use aemp_proto::framing::{Framing, Packet};
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::NodeId;
 
 fn main() -> ExitCode {
@@ -64,7 +64,10 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box
         };
         while let Some(event) = link.receive(std::mem::take(&mut input), &mut visit)? {
             match event {
-                Event::Greeted => drop(link.accept()?),
+                Event::Greeted => match link.accept()? {
+                    Accepted::Authenticating => {}
+                    Accepted::StartTls(_) => return Err("TLS was not asked for".into()),
+                },
                 Event::Up => link.send_to("echo", &("hello ☺", 42, &me))?,
                 _ => {}
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use aemp_proto::auth::Secret;
 use aemp_proto::framing::{Framing, Packet};
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::value::Value;
 
@@ -37,7 +37,8 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box
     let config = Arc::new(config);
     println!("listening on {}", listener.local_addr()?);
     for stream in listener.incoming() {
-        let (stream, config) = (stream?, config.clone());
+        // A connection that ended before it was ours is no reason to stop.
+        let (Ok(stream), config) = (stream, config.clone()) else { continue };
         std::thread::spawn(move || match serve(stream, config) {
             Ok(()) => println!("closed by the peer"),
             Err(error) => println!("closed: {error}"),
@@ -68,12 +69,17 @@ fn serve(mut stream: TcpStream, config: Arc<Config>) -> Result<(), Box<dyn Error
         link.handle_timeout(start.elapsed())?;
         let mut answers = Vec::new();
         while let Some(event) = link.receive(std::mem::take(&mut input), |packet| answers.extend(echo(&packet)))? {
-            if event == Event::Greeted {
-                link.accept()?;
+            if event == Event::Greeted
+                && let Accepted::StartTls(_) = link.accept()?
+            {
+                return Err("TLS was not asked for".into());
             }
         }
         for (port, elements) in answers {
-            link.send_to(port.port(), &elements)?;
+            // What is too large to send is the sender's loss, not the connection's (`MSG-6`).
+            if let Err(error) = link.send_to(port.port(), &elements) {
+                println!("not sent: {error}");
+            }
         }
     }
 }

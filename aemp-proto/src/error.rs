@@ -27,7 +27,7 @@ pub enum Error {
     #[error("connection lost: {0}")]
     Lost(#[from] Lost),
     /// The program that owns the link broke its contract. No peer can cause this.
-    #[error("misuse of the link: {0}")]
+    #[error("misuse: {0}")]
     Misuse(#[from] ApiMisuse),
 }
 
@@ -245,6 +245,8 @@ pub enum Phase {
     Packet,
     /// Between two packets.
     Up,
+    /// Over.
+    Ended,
 }
 
 impl fmt::Display for Phase {
@@ -256,6 +258,7 @@ impl fmt::Display for Phase {
             Phase::Authenticating => "before the peer's authentication line",
             Phase::Packet => "within a packet",
             Phase::Up => "between two packets",
+            Phase::Ended => "before",
         })
     }
 }
@@ -279,9 +282,9 @@ pub enum ApiMisuse {
     /// `accept` or `tls_established` when nothing waits for it.
     #[error("{0} is not what it waits for now")]
     OutOfTurn(&'static str),
-    /// The secret is too long to be sent in clear text.
-    #[error("the secret is too long for cleartext: a line has at most 4096 octets [CONN-5]")]
-    SecretTooLong,
+    /// The octets that were given as a packet are not exactly one.
+    #[error("not one packet: {0}")]
+    NotOnePacket(&'static str),
     /// The exact lines that were given for our own greeting are no greeting.
     #[error("the own greeting is none: {0}")]
     OwnGreeting(&'static str),
@@ -294,6 +297,17 @@ pub struct Excerpt(String);
 impl Excerpt {
     /// Characters that are kept.
     const LENGTH: usize = 60;
+}
+
+impl Excerpt {
+    /// The text as it is shown within quotation marks.
+    pub(crate) fn quoted(text: &str) -> Self {
+        Excerpt(alloc::format!("{:?}", Excerpt::from(text)))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl From<&str> for Excerpt {

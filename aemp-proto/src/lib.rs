@@ -29,7 +29,7 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use aemp_proto::{auth::Secret, framing::Packet, names::NodeId};
-//! use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
+//! use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
 //!
 //! fn link(node: &str, role: Role, random: [u8; 32]) -> Link {
 //!     let mut config = Config::new(NodeId::new(node).unwrap());
@@ -45,7 +45,7 @@
 //!     let mut input = &octets[..];
 //!     while let Some(event) = to.receive(std::mem::take(&mut input), &mut visit).unwrap() {
 //!         match event {
-//!             Event::Greeted => assert!(to.accept().unwrap().is_none(), "no TLS was configured"),
+//!             Event::Greeted => assert_eq!(to.accept(), Ok(Accepted::Authenticating), "no TLS was configured"),
 //!             Event::Up => to.send_to("greeter", &("hello", 1)).unwrap(),
 //!             _ => {}
 //!         }

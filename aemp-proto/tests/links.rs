@@ -7,7 +7,7 @@ use std::time::Duration;
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::{ApiMisuse, Error};
 use aemp_proto::framing::{Framing, Packet};
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, SendError, Tls, TlsSide};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role, SendError, Tls, TlsSide};
 use aemp_proto::names::PortId;
 use aemp_proto::value::Value;
 use support::pair::{Told, config, give, link, run, take};
@@ -100,7 +100,7 @@ fn no_line_is_sent_that_is_too_long() {
     let mut long = config("alice");
     long.keys.insert("x".into(), "y".repeat(4096));
     let error = OwnGreeting::new(&long, [1; 32], None).expect_err("a line of over 4096 octets");
-    insta::assert_snapshot!(error, @"misuse of the link: the own greeting is none: a line is too long or contains a line end");
+    insta::assert_snapshot!(error, @"misuse: the own greeting is none: a line is too long or contains a line end");
     let cleartext = |node| Config {
         secret: Some(Secret::new(&[b'x'; 2100]).expect("a secret")),
         send: vec![Method::Cleartext],
@@ -110,7 +110,7 @@ fn no_line_is_sent_that_is_too_long() {
     let mut opener = link(cleartext("a"), Role::Opener);
     let acceptor = link(cleartext("b"), Role::Acceptor);
     let error = give(&mut opener, acceptor.output(), &mut Vec::new()).expect_err("a token of over 4096 octets");
-    insta::assert_snapshot!(error, @"misuse of the link: the secret is too long for cleartext: a line has at most 4096 octets [CONN-5]");
+    insta::assert_snapshot!(error, @r#"incompatible: no common authentication method: the peer accepts "cleartext" [AUTH-8]"#);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn packets_behind_the_peers_own_line_are_kept_until_it_is_accepted_and_verified(
         }
         assert_eq!(events, [Event::Greeted]);
         assert!(!acceptor.wants_input());
-        assert_eq!(acceptor.accept(), Ok(None));
+        assert_eq!(acceptor.accept(), Ok(Accepted::Authenticating));
         assert_eq!(acceptor.receive(&[], &mut visit), Ok(Some(Event::Up)), "AUTH-11");
         assert_eq!(acceptor.receive(&[], &mut visit), Ok(None));
         assert_eq!(packets, [1, 2], "AUTH-11, CONN-7");
@@ -260,8 +260,8 @@ fn what_cannot_be_a_packet_is_refused_and_leaves_no_trace() {
     a packet must be an array, such as a tuple [FRAME-2]
     a packet must be an array, such as a tuple [FRAME-2]
     the message is too large to send: over a limit: a packet is nested deeper than 512 levels [LIMIT-3]
-    the message is too large to send: over a limit: a packet has more than 1000000 values [LIMIT-4]
-    the message is too large to send: over a limit: a packet is longer than 67108864 octets [LIMIT-2]
+    the message is too large to send: over a limit: a packet has more than 100000 values [LIMIT-4]
+    the message is too large to send: over a limit: a packet is longer than 1048576 octets [LIMIT-2]
     a map key must be a text, a number, a bool or null
     an array or a map has another length than its type said
     ");
@@ -352,6 +352,61 @@ fn calls_out_of_turn_are_misuse_and_change_nothing() {
         assert!(matches!(link.accept(), Err(Error::Misuse(_))));
         assert!(link.is_up());
     }
+}
+
+#[test]
+fn octets_of_tls_are_never_taken_for_what_is_inside() {
+    let side = |node| Config { tls: Tls::Wanted, ..config(node) };
+    let (mut opener, acceptor) = (link(side("a"), Role::Opener), link(side("b"), Role::Acceptor));
+    assert_eq!(opener.receive(acceptor.output(), |_| {}), Ok(Some(Event::Greeted)));
+    assert!(matches!(opener.accept(), Ok(Accepted::StartTls(_))));
+    assert!(!opener.wants_input());
+    let early = Err(ApiMisuse::OutOfTurn("receive").into());
+    assert_eq!(opener.receive(b"tls_sha3_512;00;json\n", |_| {}), early, "TLS-4");
+    // Our greeting must not go out inside TLS.
+    assert_eq!(opener.tls_established(), Err(ApiMisuse::OutOfTurn("tls_established").into()));
+    take(&mut opener);
+    opener.tls_established().expect("the greeting is out");
+    assert!(take(&mut opener).starts_with(b"tls_sha3_512;"));
+}
+
+#[test]
+fn a_visitor_that_panics_ends_the_link() {
+    let (_, mut acceptor) = up(config("a"), config("b"));
+    let packets = b"\x82\x61p\x01\x82\x61p\x02\x82\x61p";
+    let visit = || acceptor.receive(packets, |_| panic!("a visitor that panics"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(visit)).is_err());
+    // Part of the stream is gone, so nothing that follows can be understood.
+    assert_eq!(acceptor.receive(b"\x03", |_| {}), Err(ApiMisuse::Ended.into()));
+}
+
+#[test]
+fn keys_that_would_change_the_greeting_are_refused() {
+    for (key, value) in [("x;tls", "1.0"), ("y=z", "1"), ("tls", "1.0"), ("peeraddr", "here"), ("a\n", "b"), ("c", "d\re")] {
+        let mut odd = config("a");
+        odd.keys.insert(key.into(), value.into());
+        // GREET-1, GREET-16
+        assert!(OwnGreeting::new(&odd, [1; 32], Some("127.0.0.1:1")).is_err(), "{key}={value}");
+    }
+}
+
+#[test]
+fn a_peer_that_knows_only_sha_2_is_a_peer() {
+    let only_sha2 = |node| Config { send: vec![Method::HmacSha2_256], accept: vec![Method::HmacSha2_256], ..config(node) };
+    for (opener, acceptor) in [(only_sha2("a"), config("b")), (config("a"), only_sha2("b"))] {
+        let (opener, acceptor) = up(opener, acceptor);
+        assert_eq!([opener.method(), acceptor.method()], [Some(Method::HmacSha2_256); 2], "AUTH-26");
+    }
+}
+
+#[test]
+fn what_arrived_before_the_end_of_the_stream_is_delivered() {
+    let (_, mut acceptor) = up(config("a"), config("b"));
+    let mut told = Vec::new();
+    give(&mut acceptor, b"\x82\x61p\x01\x82\x61p\x02\x82", &mut told).expect("well-formed so far");
+    // CONN-10
+    assert_eq!(told.len(), 2);
+    acceptor.end_of_input().expect_err("half a packet");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use aemp_proto::Requirement;
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::Error;
 use aemp_proto::framing::{Framing, Limits, Packet};
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, Tls, TlsSide};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role, Tls, TlsSide};
 use aemp_proto::names::NodeId;
 use aemp_proto::value::Value;
 use support::pair::{Told, give, take};
@@ -123,7 +123,7 @@ fn every_recorded_packet_survives_decoding_and_encoding() {
                 };
                 while let Some(event) = link.receive(std::mem::take(&mut input), &mut visit).expect("a recorded peer") {
                     if event == Event::Greeted {
-                        link.accept().expect("a recorded peer");
+                        assert_eq!(link.accept(), Ok(Accepted::Authenticating));
                     }
                 }
             }
@@ -175,7 +175,7 @@ fn the_recorded_tls_handshake_begins_with_the_right_side_and_gets_its_first_octe
                 }
                 if let Some(event) = link.receive(piece, |_| {}).expect("a recorded peer") {
                     assert_eq!(event, Event::Greeted);
-                    let start = link.accept().expect("a recorded peer").expect("both want TLS");
+                    let Ok(Accepted::StartTls(start)) = link.accept() else { panic!("both want TLS") };
                     early.extend_from_slice(&start.early);
                     tls = Some(start.side);
                 }

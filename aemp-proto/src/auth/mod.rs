@@ -32,7 +32,7 @@ pub enum Method {
 
 impl Method {
     /// The methods that are sent unless the owner says otherwise, best first.
-    pub const DEFAULT_SENT: [Method; 2] = [Method::TlsSha3_512, Method::HmacSha3_512];
+    pub const DEFAULT_SENT: [Method; 3] = [Method::TlsSha3_512, Method::HmacSha3_512, Method::HmacSha2_256];
     /// The methods that are accepted unless the owner says otherwise, best first (`AUTH-21`).
     pub const DEFAULT_ACCEPTED: [Method; 3] = [Method::TlsSha3_512, Method::HmacSha3_512, Method::HmacSha2_256];
 

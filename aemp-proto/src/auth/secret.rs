@@ -6,6 +6,7 @@ use core::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::line::MAX_LINE;
 use crate::requirement::Requirement;
 
 /// The secret that all nodes of a network share. Never printed; wiped when dropped.
@@ -62,6 +63,13 @@ impl Secret {
             octets.push(u8::try_from(character).map_err(|_| SecretError::NotLatin1)?);
         }
         if octets.is_empty() { Err(SecretError::Empty) } else { Ok(Secret(octets)) }
+    }
+
+    /// Whether a line can carry the secret itself (`CONN-5`).
+    pub(crate) fn fits_cleartext(&self) -> bool {
+        /// More octets than the line has beside the token.
+        const BESIDE: usize = 64;
+        2 * self.0.len() + BESIDE <= MAX_LINE
     }
 
     pub(crate) fn octets(&self) -> &[u8] {

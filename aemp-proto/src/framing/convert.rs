@@ -38,6 +38,12 @@ pub(super) fn to_integer(scalar: &Scalar<'_>) -> Option<i128> {
     }
 }
 
+/// The whole number above those of [`to_integer`] for which a text stands.
+pub(super) fn to_large_integer(scalar: &Scalar<'_>) -> Option<u128> {
+    let n: u128 = core::str::from_utf8(octets(scalar)?).ok()?.parse().ok()?;
+    (n > i128::MAX as u128).then_some(n)
+}
+
 /// The float that a scalar stands for.
 pub(super) fn to_float(scalar: &Scalar<'_>) -> Option<f64> {
     match scalar {

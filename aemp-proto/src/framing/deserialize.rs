@@ -5,8 +5,9 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
-use core::fmt;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 
 use serde::de::value::CowStrDeserializer;
 use serde::de::{
@@ -16,6 +17,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::convert;
 use super::read::{Item, Members, Reader, Scalar};
+use crate::error::Excerpt;
 use crate::value::Repr;
 
 /// A message of another shape than the receiver takes.
@@ -26,9 +28,15 @@ pub struct DecodeError(Box<Mismatch>);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Mismatch {
-    path: String,
+    /// From the inside out.
+    path: Vec<Excerpt>,
     what: String,
 }
+
+/// How many arrays and maps around the mismatch its error names.
+const NAMED: usize = 16;
+/// How many octets an error says about what came: a peer must not be able to choose the size of our errors.
+const SAID: usize = 300;
 
 impl DecodeError {
     /// Reading octets that no scanner has found well-formed; cannot happen.
@@ -39,8 +47,10 @@ impl DecodeError {
 
     /// The same error, seen from the array or map that the value is in.
     #[cold]
-    fn within(mut self, member: impl fmt::Display) -> Self {
-        self.0.path = alloc::format!("[{member}]{}", self.0.path);
+    fn within(mut self, member: impl FnOnce() -> Excerpt) -> Self {
+        if self.0.path.len() < NAMED {
+            self.0.path.push(member());
+        }
         self
     }
 }
@@ -48,7 +58,12 @@ impl DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mismatch { path, what } = &*self.0;
-        if path.is_empty() { f.write_str(what) } else { write!(f, "at {path}: {what}") }
+        if path.is_empty() {
+            return f.write_str(what);
+        }
+        f.write_str(if path.len() < NAMED { "at " } else { "at …" })?;
+        path.iter().rev().try_for_each(|member| write!(f, "[{}]", member.as_str()))?;
+        write!(f, ": {what}")
     }
 }
 
@@ -63,7 +78,27 @@ impl core::error::Error for DecodeError {}
 impl de::Error for DecodeError {
     #[cold]
     fn custom<T: fmt::Display>(what: T) -> Self {
-        DecodeError(Box::new(Mismatch { path: String::new(), what: what.to_string() }))
+        let mut said = Said(String::new());
+        // It stops where enough has been said.
+        let _enough = write!(said, "{what}");
+        DecodeError(Box::new(Mismatch { path: Vec::new(), what: said.0 }))
+    }
+}
+
+/// Takes text until there is enough of it.
+struct Said(String);
+
+impl fmt::Write for Said {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = SAID.saturating_sub(self.0.len());
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let end = (0..=room).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        self.0.push_str(&text[..end]);
+        self.0.push('…');
+        Err(fmt::Error)
     }
 }
 
@@ -207,29 +242,72 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
     }
 }
 
+impl<'de, R: Reader<'de>> Rest<'_, R> {
+    fn is_empty(&self) -> Result<bool, DecodeError> {
+        Ok(!self.reader.clone().more(&mut self.members.clone())?)
+    }
+
+    /// What is no sequence is sent as the only element of a message, and taken as that.
+    fn only<T>(self, take: impl FnOnce(Next<'_, R>) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+        let mut access = Elements { reader: self.reader, members: self.members, taken: 0, ended: false };
+        if !access.more()? {
+            return Err(DecodeError::custom("no element came, expected one"));
+        }
+        access.taken = 1;
+        let value = take(Next(access.reader)).map_err(|error| error.within(|| Excerpt::from("0")))?;
+        access.end()?;
+        Ok(value)
+    }
+}
+
+macro_rules! only_methods {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            self.only(|next| next.$method(visitor))
+        })*
+    };
+}
+
 impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
     type Error = DecodeError;
+
+    only_methods! {
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
+        deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
+        deserialize_map deserialize_identifier
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.only(|next| next.deserialize_map(visitor))
+    }
 
     #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         array(self.reader, self.members, visitor)
     }
 
+    /// No elements are nothing.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_some(self)
+        if self.is_empty()? { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// No members are the unit.
+    /// No elements are the unit.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.reader.clone().more(&mut self.members.clone())? {
-            self.deserialize_any(visitor)
-        } else {
-            visitor.visit_unit()
-        }
+        if self.is_empty()? { visitor.visit_unit() } else { self.only(|next| next.deserialize_unit(visitor)) }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_unit(visitor)
     }
 
     /// An enum is its variant's name and, behind it, what the variant holds: `["tag", field…]`.
@@ -242,10 +320,7 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
         visitor.visit_enum(Variant { reader: self.reader, members: self.members })
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
+    forward_to_deserialize_any! { seq tuple tuple_struct ignored_any }
 }
 
 #[inline]
@@ -310,7 +385,9 @@ impl<'de, R: Reader<'de>> SeqAccess<'de> for &mut Elements<'_, R> {
         }
         let element = self.taken;
         self.taken += 1;
-        seed.deserialize(Next(self.reader)).map(Some).map_err(|error| error.within(element))
+        seed.deserialize(Next(self.reader))
+            .map(Some)
+            .map_err(|error| error.within(|| Excerpt::from(&*alloc::format!("{element}"))))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -342,11 +419,11 @@ impl<'de, R: Reader<'de>> MapAccess<'de> for &mut Entries<'_, 'de, R> {
         }
         self.key = self.reader.key()?;
         let key = Scalar::Text(self.key.clone());
-        seed.deserialize(key).map(Some).map_err(|error| error.within(format_args!("{:?}", self.key)))
+        seed.deserialize(key).map(Some).map_err(|error| error.within(|| Excerpt::quoted(&self.key)))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
-        seed.deserialize(Next(self.reader)).map_err(|error| error.within(format_args!("{:?}", self.key)))
+        seed.deserialize(Next(self.reader)).map_err(|error| error.within(|| Excerpt::quoted(&self.key)))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -368,7 +445,7 @@ impl<'de, R: Reader<'de>> EnumAccess<'de> for Variant<'_, R> {
         if !self.reader.more(self.members)? {
             return Err(DecodeError::custom("an empty array where a tag was expected"));
         }
-        let tag = seed.deserialize(Next(self.reader)).map_err(|error| error.within(0))?;
+        let tag = seed.deserialize(Next(self.reader)).map_err(|error| error.within(|| Excerpt::from("0")))?;
         Ok((tag, self))
     }
 }
@@ -506,7 +583,14 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
 
     integer_methods! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match convert::to_large_integer(&self) {
+            Some(n) => visitor.visit_u128(n),
+            None => self.visit_integer(visitor),
+        }
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {

@@ -10,7 +10,7 @@ pub struct Limits {
     /// Levels of arrays and maps, the packet itself included, 512 by default (`LIMIT-3`). Bounds the stack that decoding needs.
     pub depth: usize,
     /// Values in one packet, arrays, maps and keys included, 1,000,000 by default (`LIMIT-4`). Bounds the memory that a
-    /// tree of values takes: some 32 octets each.
+    /// [`Value`](crate::value::Value) takes beside its texts: 32 octets each, and some 650 for each map that is not empty.
     pub values: usize,
 }
 
@@ -21,6 +21,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What every receiver takes: 1 MiB, 512 levels, 100,000 values (`LIMIT-5`).
+    pub const LEAST: Limits = Limits { octets: 1 << 20, depth: 512, values: 100_000 };
+
     pub(super) fn check_octets(&self, octets: usize) -> Result<(), Error> {
         if octets > self.octets { Err(LimitExceeded::PacketOctets { limit: self.octets }.into()) } else { Ok(()) }
     }

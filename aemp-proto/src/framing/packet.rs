@@ -1,7 +1,6 @@
 //! A packet that has arrived, still encoded.
 
 use alloc::borrow::Cow;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -10,8 +9,9 @@ use serde::Deserialize;
 use super::deserialize::{DecodeError, Next, Rest};
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
+use super::write::Uncommitted;
 use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay};
-use crate::error::{Error, Lost, Phase};
+use crate::error::{ApiMisuse, Error};
 
 /// A packet that has arrived: well-formed, borrowed from the read buffer, and still encoded.
 ///
@@ -46,11 +46,11 @@ impl<'a> Packet<'a> {
     pub fn parse(framing: Framing, octets: &'a [u8], limits: &Limits) -> Result<Self, Error> {
         let mut scanner = Scanner::new(framing, *limits);
         let Scan::Packet { start, end } = scanner.scan(octets)? else {
-            return Err(Lost { phase: Phase::Packet, hint: "" }.into());
+            return Err(ApiMisuse::NotOnePacket("it is not complete").into());
         };
         match scanner.scan(&octets[end..])? {
             Scan::Partial { start: rest } if end + rest == octets.len() => Ok(Packet::scanned(framing, &octets[start..end])),
-            _ => Err(Lost { phase: Phase::Packet, hint: ": another packet follows" }.into()),
+            _ => Err(ApiMisuse::NotOnePacket("more follows").into()),
         }
     }
 
@@ -86,6 +86,9 @@ impl<'a> Packet<'a> {
     /// # Errors
     ///
     /// When the message has another shape than the type (`VALUE-6`): the packet itself is well-formed.
+    ///
+    /// Types that serde reads through a buffer of its own (`flatten`, `untagged`, internally tagged enums) get values as they came, without
+    /// the conversions.
     pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
         self.elements().rest()
     }
@@ -94,7 +97,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     ///
-    /// When it is longer than the limits allow in that framing; `out` is as before then.
+    /// When it is beyond the limits in that framing; `out` is as before then.
     ///
     /// ```
     /// use aemp_proto::framing::{Framing, Limits, Packet};
@@ -104,7 +107,8 @@ impl<'a> Packet<'a> {
     /// assert_eq!(out, r#"["a","ä!"]"#.as_bytes());
     /// ```
     pub fn relay(&self, framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        if framing != self.framing {
+        // Json can be passed on as it is; cbor may have come with what must not be sent (`CBOR-6`).
+        if framing != self.framing || framing == Framing::Cbor {
             return self.elements().relay(&[], framing, limits, out);
         }
         limits.check_octets(self.octets.len()).map_err(EncodeError::Limit)?;
@@ -166,8 +170,9 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// Decodes the elements that were not taken, as if they were a message of their own: `("ping", 1)` comes as the text and
-    /// the number; no elements are `()`; an enum is its variant's name and what the variant holds behind it.
+    /// Decodes the elements that were not taken, as if they were a message of their own: `("ping", 1)` takes the text and
+    /// the number; `()` and `None` take no elements; an enum takes its variant's name and what the variant holds behind it; whatever is no
+    /// sequence takes one element. It is the reverse of [`Framing::encode_message`].
     ///
     /// # Errors
     ///
@@ -198,18 +203,14 @@ impl<'a> Elements<'a> {
     ///
     /// When that packet is longer than the limits allow; `out` is as before then.
     pub fn relay(self, head: &[&str], framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let start = out.len();
-        let result = match self.cursor {
-            Cursor::Json(reader) => relay_from(reader, self.members, head, framing, out),
-            Cursor::Cbor(reader) => relay_from(reader, self.members, head, framing, out),
-        };
-        let result = result
-            .map_err(|error| EncodeError::Type(error.to_string()))
-            .and_then(|()| limits.check_octets(out.len() - start).map_err(EncodeError::Limit));
-        if result.is_err() {
-            out.truncate(start);
+        let mut out = Uncommitted::new(out);
+        match self.cursor {
+            Cursor::Json(reader) => relay_from(reader, self.members, head, framing, limits, out.buffer())?,
+            Cursor::Cbor(reader) => relay_from(reader, self.members, head, framing, limits, out.buffer())?,
         }
-        result
+        limits.check_octets(out.written()).map_err(EncodeError::Limit)?;
+        out.commit();
+        Ok(())
     }
 }
 
@@ -218,11 +219,12 @@ fn relay_from<'a, R: Reader<'a>>(
     mut members: Members,
     head: &[&str],
     framing: Framing,
+    limits: &Limits,
     out: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
+) -> Result<(), EncodeError> {
     match framing {
-        Framing::Json => relay::rest(&mut reader, &mut members, head, &mut json::Writer::new(out)),
-        Framing::Cbor => relay::rest(&mut reader, &mut members, head, &mut cbor::Writer::new(out)),
+        Framing::Json => relay::rest(&mut reader, &mut members, head, limits, &mut json::Writer::new(out)),
+        Framing::Cbor => relay::rest(&mut reader, &mut members, head, limits, &mut cbor::Writer::new(out)),
     }
 }
 

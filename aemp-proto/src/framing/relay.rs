@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 
+use super::Limits;
 use super::deserialize::DecodeError;
 use super::read::{Item, Members, Reader, Scalar};
+use super::serialize::EncodeError;
 use super::write::Writer;
 
 /// Writes what is left of an array as a packet of its own, behind `head`.
@@ -11,8 +13,10 @@ pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
     reader: &mut R,
     members: &mut Members,
     head: &[&str],
+    limits: &Limits,
     writer: &mut W,
-) -> Result<(), DecodeError> {
+) -> Result<(), EncodeError> {
+    let mut values = 1 + head.len();
     let length = match members.left {
         Some(left) => usize::try_from(left).ok().map(|left| left + head.len()),
         None => None,
@@ -28,11 +32,14 @@ pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
             None => (&mut *members, length),
         };
         if reader.more(innermost)? {
+            values += 1 + usize::from(innermost.keyed);
+            limits.check_values(values).map_err(EncodeError::Limit)?;
             if innermost.keyed {
                 writer.key(&reader.key()?);
             }
             if let Some(begun) = item(reader, writer)? {
                 open.push(begun);
+                limits.check_depth(1 + open.len()).map_err(EncodeError::Limit)?;
             }
         } else if innermost.keyed {
             writer.end_map(ends);

@@ -7,11 +7,18 @@ use core::fmt;
 use serde::ser::{self, Serialize, Serializer};
 use thiserror::Error;
 
+use super::deserialize::DecodeError;
 use super::read::Scalar;
-use super::write::Writer;
+use super::write::{Uncommitted, Writer};
 use super::{Framing, Limits, cbor, convert, json};
-use crate::error::Error;
+use crate::error::{Error, LimitExceeded};
 use crate::value::Integer;
+
+impl From<DecodeError> for EncodeError {
+    fn from(error: DecodeError) -> Self {
+        EncodeError::Type(error.to_string())
+    }
+}
 
 /// Why something could not be written as a message. The buffer is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,6 +36,9 @@ pub enum EncodeError {
     /// A type announced another number of elements than it wrote.
     #[error("an array or a map has another length than its type said")]
     Length,
+    /// A type wrote a key without a value, or a value without a key.
+    #[error("a map has a key without a value, or a value without a key")]
+    KeyAlone,
     /// The type itself refused.
     #[error("{0}")]
     Type(String),
@@ -88,15 +98,13 @@ impl Framing {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let start = out.len();
-        let result = match self {
-            Framing::Json => Encoder::new(json::Writer::new(out), limits, port).packet(elements),
-            Framing::Cbor => Encoder::new(cbor::Writer::new(out), limits, port).packet(elements),
-        };
-        if result.is_err() {
-            out.truncate(start);
+        let mut out = Uncommitted::new(out);
+        match self {
+            Framing::Json => Encoder::new(json::Writer::new(out.buffer()), limits, port).packet(elements)?,
+            Framing::Cbor => Encoder::new(cbor::Writer::new(out.buffer()), limits, port).packet(elements)?,
         }
-        result
+        out.commit();
+        Ok(())
     }
 }
 
@@ -147,7 +155,7 @@ impl<'l, W: Writer> Encoder<'l, W> {
         let port = self.port.take();
         let length = length.map(|length| length + usize::from(port.is_some()) + usize::from(tag.is_some()));
         self.writer.begin_array(length);
-        let mut array = Compound { encoder: self, shape: Shape::Array, length, written: 0 };
+        let mut array = Compound { encoder: self, shape: Shape::Array, length, written: 0, keyed: false };
         for text in port.into_iter().chain(tag) {
             array.element(text)?;
         }
@@ -169,7 +177,7 @@ impl<'l, W: Writer> Encoder<'l, W> {
         }
         self.open()?;
         self.writer.begin_map(length);
-        Ok(Compound { encoder: self, shape, length, written: 0 })
+        Ok(Compound { encoder: self, shape, length, written: 0, keyed: false })
     }
 
     #[inline]
@@ -350,6 +358,8 @@ struct Compound<'e, 'l, W> {
     shape: Shape,
     length: Option<usize>,
     written: usize,
+    /// A key waits for its value.
+    keyed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -371,6 +381,15 @@ impl<W: Writer> Compound<'_, '_, W> {
         self.encoder.count()?;
         self.encoder.writer.key(key);
         Ok(())
+    }
+
+    /// Keys and values come in turn.
+    fn turn(&mut self, value: bool) -> Result<(), EncodeError> {
+        if self.keyed == value {
+            self.keyed = !value;
+            return Ok(());
+        }
+        Err(EncodeError::KeyAlone)
     }
 
     #[inline]
@@ -425,16 +444,23 @@ impl<W: Writer> ser::SerializeMap for Compound<'_, '_, W> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
         let limits = Limits { depth: 1, ..*self.encoder.limits };
         let mut encoder = Encoder { depth: 1, ..Encoder::new(KeyWriter(String::new()), &limits, None) };
-        // Only an array or a map exceeds such limits.
-        key.serialize(&mut encoder).map_err(|_| EncodeError::CompositeKey)?;
-        self.key(&encoder.writer.0)
+        key.serialize(&mut encoder).map_err(|error| match error {
+            EncodeError::Limit(Error::Limit(LimitExceeded::PacketDepth { .. })) => EncodeError::CompositeKey,
+            error => error,
+        })?;
+        self.key(&encoder.writer.0)?;
+        self.turn(false)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.turn(true)?;
         self.element(value)
     }
 
     fn end(self) -> Result<(), EncodeError> {
+        if self.keyed {
+            return Err(EncodeError::KeyAlone);
+        }
         self.finish()
     }
 }

@@ -1,6 +1,42 @@
 //! Writing a packet, item by item, whatever its framing.
 
+use alloc::vec::Vec;
+
 use crate::value::Integer;
+
+/// What has been appended to a buffer is taken back when this is dropped, on an error or a panic, unless it was committed: half a
+/// packet would swallow the next one.
+pub(super) struct Uncommitted<'b> {
+    out: &'b mut Vec<u8>,
+    start: usize,
+}
+
+impl<'b> Uncommitted<'b> {
+    pub(super) fn new(out: &'b mut Vec<u8>) -> Self {
+        Uncommitted { start: out.len(), out }
+    }
+
+    #[inline]
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    #[inline]
+    pub(super) fn commit(mut self) {
+        self.start = self.out.len();
+    }
+}
+
+impl Drop for Uncommitted<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.out.truncate(self.start);
+    }
+}
 
 /// Appends items to a buffer.
 pub(super) trait Writer {

@@ -10,18 +10,26 @@ pub use authentication::Authentication;
 pub use extension::{escape, unescape};
 pub use greeting::{Greeting, Protocol};
 
+use core::fmt;
+
 use crate::error::{Error, LimitExceeded, PeerMisbehaved};
 
 /// The longest line, in octets, with its line end (`CONN-5`).
 pub const MAX_LINE: usize = 4096;
 
-/// A line that was found at the beginning of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A line that was found at the beginning of a stream. `Debug` leaves the text out: it may have a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// The line without its line end.
     pub text: &'a [u8],
     /// How many octets the line took with its line end.
     pub length: usize,
+}
+
+impl fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 /// Cuts the first line off a stream; `None` if it is not complete yet (`CONN-4`).

@@ -34,8 +34,11 @@ pub struct Config {
     pub tls: Tls,
     /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
     pub keys: BTreeMap<String, String>,
-    /// What one packet may cost.
+    /// What one packet of the peer may cost.
     pub limits: Limits,
+    /// What one packet of ours may cost: at first what every receiver takes, [`Limits::LEAST`] (`LIMIT-5`). Raise it where the peers are
+    /// known to take more.
+    pub send_limits: Limits,
     /// How long the handshake may take as a whole, 30 seconds by default (`LIMIT-1`).
     pub handshake_timeout: Duration,
 }
@@ -64,6 +67,7 @@ impl Config {
             tls: Tls::Off,
             keys: BTreeMap::from([("provider".into(), concat!("aemp-proto-", env!("CARGO_PKG_VERSION")).into())]),
             limits: Limits::default(),
+            send_limits: Limits::LEAST,
             handshake_timeout: Duration::from_secs(30),
         }
     }
@@ -97,6 +101,7 @@ impl Config {
             self.send.contains(method)
                 && (tls || !method.requires_tls())
                 && (self.secret.is_some() || !method.requires_secret())
+                && (*method != Method::Cleartext || self.secret.as_ref().is_some_and(Secret::fits_cleartext))
         };
         offered.iter().filter_map(|name| Method::from_name(name)).find(usable)
     }

@@ -8,8 +8,7 @@ use super::config::Config;
 use crate::error::{ApiMisuse, Error};
 use crate::line::{self, Greeting, MAX_LINE};
 
-/// The two lines with which a side begins.
-#[derive(Clone)]
+/// The two lines with which a side begins. Not to be used twice, so it cannot be cloned.
 pub struct OwnGreeting {
     pub(super) first: Vec<u8>,
     pub(super) second: Vec<u8>,
@@ -29,7 +28,15 @@ impl OwnGreeting {
             .flat_map(|octet| [octet >> 4, octet & 15])
             .map(|digit| b"0123456789abcdef"[usize::from(digit)])
             .collect();
-        Self::exact(config.greeting(peer_address).to_string().as_bytes(), &nonce)
+        let greeting = config.greeting(peer_address);
+        if config.keys.contains_key("tls") || config.keys.contains_key("peeraddr") {
+            return Err(ApiMisuse::OwnGreeting("the keys tls and peeraddr are not free").into());
+        }
+        let own = Self::exact(greeting.to_string().as_bytes(), &nonce)?;
+        if own.greeting != greeting {
+            return Err(ApiMisuse::OwnGreeting("a key has a character that it must not have").into());
+        }
+        Ok(own)
     }
 
     /// Takes two lines as they are, without line ends. The links that use them are bound by what the first line offers.

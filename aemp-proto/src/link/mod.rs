@@ -20,12 +20,9 @@ use zeroize::Zeroize;
 
 use crate::auth::{Method, Transcript};
 use crate::error::{ApiMisuse, Error, LimitExceeded, Lost, PeerIncompatible, PeerMisbehaved, Phase};
-use crate::framing::{EncodeError, Framing, Packet, Scan, Scanner};
+use crate::framing::{EncodeError, Framing, Limits, Packet, Scan, Scanner};
 use crate::line::{self, Authentication, Greeting, MAX_LINE, Protocol};
 use greeting::PeerGreeting;
-
-/// More octets than an authentication line has beside its token.
-const LINE_WITHOUT_TOKEN: usize = 64;
 
 /// Which side of the transport connection a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,9 +44,18 @@ pub enum Event {
     Up,
 }
 
+/// How a link goes on with a peer that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "TLS may have to begin now"]
+pub enum Accepted {
+    /// It authenticates. Call [`receive`](Link::receive) again, with no octets: what has arrived already waits.
+    Authenticating,
+    /// TLS must begin now.
+    StartTls(StartTls),
+}
+
 /// TLS must begin now, on the octets of the transport connection; the link sees what is inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
 pub struct StartTls {
     /// Which part to play (`TLS-3`).
     pub side: TlsSide,
@@ -92,6 +98,10 @@ pub struct Link {
     /// How much of `output` has been taken.
     taken: usize,
     deadline: Duration,
+    /// Our token, which may be the secret itself, is in the output.
+    token_in_output: bool,
+    /// The visitor runs. If that is so when a call begins, it has panicked, and part of the stream is gone.
+    visiting: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +117,8 @@ enum State {
 impl Link {
     /// How much room for output is kept, in octets, when there is none.
     const KEPT_OUTPUT: usize = 64 << 10;
+    /// How much more room for input than needed is kept, in octets, behind a large packet.
+    const KEPT_INPUT: usize = 64 << 10;
 
     /// A link at the beginning of a connection. The greeting waits in [`output`](Link::output) at once (`CONN-1`).
     ///
@@ -129,6 +141,8 @@ impl Link {
             output,
             taken: 0,
             deadline,
+            token_in_output: false,
+            visiting: false,
         }
     }
 
@@ -174,13 +188,14 @@ impl Link {
     /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
     /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`).
     pub fn wants_input(&self) -> bool {
-        !matches!(self.state, State::Greeted | State::Ended)
+        !matches!(self.state, State::Greeted | State::Securing | State::Ended)
     }
 
     /// How far the connection has come.
     fn phase(&self) -> Phase {
         match &self.state {
-            State::Greeting | State::Ended => Phase::Greeting,
+            State::Greeting => Phase::Greeting,
+            State::Ended => Phase::Ended,
             State::Greeted => Phase::Deciding,
             State::Securing => Phase::Securing,
             State::Authenticating { .. } => Phase::Authenticating,
@@ -202,11 +217,10 @@ impl Link {
     /// When there are not as many.
     #[inline]
     pub fn advance_output(&mut self, octets: usize) {
+        assert!(octets <= self.output().len(), "more octets were sent than there were");
         self.taken += octets;
-        assert!(self.taken <= self.output.len(), "more octets were sent than there were");
         if self.taken == self.output.len() {
-            if !self.is_up() {
-                // A token may be the secret itself.
+            if core::mem::take(&mut self.token_in_output) {
                 self.output.zeroize();
             }
             self.output.clear();
@@ -242,7 +256,7 @@ impl Link {
     /// Takes octets that have arrived, in pieces of any size, and hands whole packets to `visit`, borrowed.
     ///
     /// When it returns an event, not all octets may have been looked at. The link keeps them: answer the event, then call
-    /// again, with no octets if there are no new ones, until it returns `None`.
+    /// again, with no octets if there are no new ones, until it returns `None`. A visitor that panics ends the link.
     ///
     /// # Errors
     ///
@@ -250,32 +264,51 @@ impl Link {
     /// been visited. Close the connection, without sending what is in `output`.
     #[inline]
     pub fn receive(&mut self, octets: &[u8], mut visit: impl FnMut(Packet<'_>)) -> Result<Option<Event>, Error> {
+        if matches!(self.state, State::Securing) && !octets.is_empty() {
+            // They are TLS's, not ours: taken for what is inside, they would be a way around it.
+            return Err(ApiMisuse::OutOfTurn("receive").into());
+        }
+        if core::mem::replace(&mut self.visiting, true) {
+            self.end();
+        }
         let result = if self.held.is_empty() {
             self.process(octets, &mut visit).map(|(done, event)| {
-                self.held.extend_from_slice(&octets[done..]);
+                self.hold(&octets[done..]);
                 event
             })
         } else {
+            self.hold(octets);
             let was_up = self.is_up();
             let mut held = core::mem::take(&mut self.held);
-            held.extend_from_slice(octets);
             let result = self.process(&held, &mut visit);
             let done = result.as_ref().map_or(held.len(), |(done, _)| *done);
-            if !was_up {
-                // A token may be the secret itself.
-                held[..done].zeroize();
-            }
-            // An idle link keeps no buffer.
-            if done < held.len() {
+            if was_up {
                 held.drain(..done);
-                self.held = held;
+                held.shrink_to(2 * held.len() + Self::KEPT_INPUT);
+                self.held = if held.is_empty() { Vec::new() } else { held };
+            } else {
+                self.hold(&held[done..]);
+                held.zeroize();
             }
             result.map(|(_, event)| event)
         };
+        self.visiting = false;
         if result.is_err() {
             self.end();
         }
         result
+    }
+
+    /// Keeps octets. Before the peer is authenticated its token may be among them, so no copy is left behind by growing.
+    fn hold(&mut self, octets: &[u8]) {
+        let length = self.held.len() + octets.len();
+        if !self.is_up() && length > self.held.capacity() {
+            let mut larger = Vec::with_capacity(length.max(MAX_LINE) * 2);
+            larger.extend_from_slice(&self.held);
+            self.held.zeroize();
+            self.held = larger;
+        }
+        self.held.extend_from_slice(octets);
     }
 
     /// Tells that the peer has ended the transport connection.
@@ -297,20 +330,20 @@ impl Link {
         if phase == Phase::Up { Ok(()) } else { Err(Lost { phase, hint }.into()) }
     }
 
-    /// Goes on with a peer after [`Event::Greeted`]. Returns what to do if TLS begins now: send what is in
-    /// [`output`](Link::output) as it is, run the TLS handshake, then call [`tls_established`](Link::tls_established).
+    /// Goes on with a peer after [`Event::Greeted`], now or later. If TLS begins: send what is in [`output`](Link::output) as it is,
+    /// run the TLS handshake, then call [`tls_established`](Link::tls_established).
     ///
     /// # Errors
     ///
     /// When the two sides have too little in common; the link has ended then. Or when it was not asked.
-    pub fn accept(&mut self) -> Result<Option<StartTls>, Error> {
+    pub fn accept(&mut self) -> Result<Accepted, Error> {
         let (State::Greeted, Some(peer)) = (&self.state, &self.peer.greeting) else {
             return Err(ApiMisuse::OutOfTurn("accept").into());
         };
         if self.own.greeting.wants_tls() && peer.wants_tls() {
             self.state = State::Securing;
             let side = if self.own.second < self.peer.second { TlsSide::Client } else { TlsSide::Server };
-            return Ok(Some(StartTls { side, early: core::mem::take(&mut self.held) }));
+            return Ok(Accepted::StartTls(StartTls { side, early: core::mem::take(&mut self.held) }));
         }
         let begun = match self.config.tls {
             Tls::Required => Err(PeerIncompatible::TlsRequired.into()),
@@ -319,7 +352,7 @@ impl Link {
         if begun.is_err() {
             self.end();
         }
-        begun.map(|()| None)
+        begun.map(|()| Accepted::Authenticating)
     }
 
     /// Tells that TLS stands, with a certificate of the peer's that is trusted (`TLS-5`). From here on all octets of this link
@@ -327,9 +360,10 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun.
+    /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun, or the greeting is still in
+    /// the output: it would go out inside TLS.
     pub fn tls_established(&mut self) -> Result<(), Error> {
-        if !matches!(self.state, State::Securing) {
+        if !matches!(self.state, State::Securing) || !self.output().is_empty() {
             return Err(ApiMisuse::OutOfTurn("tls_established").into());
         }
         self.tls = true;
@@ -350,7 +384,7 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(send.encode(packet, &self.config.limits, &mut self.output)?)
+        Ok(send.encode(packet, &self.config.send_limits, &mut self.output)?)
     }
 
     /// Sends a message to a port of the peer: a tuple, a sequence, an enum, or a single element.
@@ -363,7 +397,7 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(send.encode_message(port, elements, &self.config.limits, &mut self.output)?)
+        Ok(send.encode_message(port, elements, &self.config.send_limits, &mut self.output)?)
     }
 
     /// Sends a packet on that arrived over another link, in this link's framing.
@@ -375,14 +409,18 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(packet.relay(send, &self.config.limits, &mut self.output)?)
+        Ok(packet.relay(send, &self.config.send_limits, &mut self.output)?)
     }
 
     fn end(&mut self) {
+        if !self.is_up() {
+            self.held.zeroize();
+        }
+        if core::mem::take(&mut self.token_in_output) {
+            self.output.zeroize();
+        }
+        (self.held, self.output, self.taken) = (Vec::new(), Vec::new(), 0);
         self.state = State::Ended;
-        self.held.zeroize();
-        self.output.zeroize();
-        self.taken = 0;
     }
 
     /// Works through octets up to the next event; says how many are done with.
@@ -413,9 +451,10 @@ impl Link {
                     self.verify(line.text)?;
                     return Ok((done, Some(Event::Up)));
                 }
-                State::Greeted | State::Securing => {
+                State::Securing => return Ok((done, None)),
+                State::Greeted => {
                     // The authentication line, and packets behind it, wait for the owner's decision.
-                    let limit = MAX_LINE + self.config.limits.octets;
+                    let limit = MAX_LINE + self.config.limits.octets.min(Limits::LEAST.octets);
                     if octets.len() - done > limit {
                         return Err(LimitExceeded::Unauthenticated { limit }.into());
                     }
@@ -470,10 +509,10 @@ impl Link {
         let transcript = Transcript { own: self.own.lines(), other: self.peer.lines() };
         let token = method.token(&transcript, self.config.secret.as_ref()).ok_or_else(no_method)?;
         *authenticated = true;
+        self.token_in_output = true;
+        // So that no copy of the token is left behind by growing.
+        self.output.reserve(MAX_LINE);
         let line = Authentication { method: method.name(), token: &token, framing: send.name() };
-        if token.len() > MAX_LINE - LINE_WITHOUT_TOKEN {
-            return Err(ApiMisuse::SecretTooLong.into());
-        }
         let _infallible = writeln!(Octets(&mut self.output), "{line}");
         Ok(())
     }
@@ -552,6 +591,13 @@ impl fmt::Write for Octets<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+/// Wipes what may contain a secret.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

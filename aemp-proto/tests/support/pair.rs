@@ -6,7 +6,7 @@ use std::time::Duration;
 use aemp_proto::auth::Secret;
 use aemp_proto::error::Error;
 use aemp_proto::framing::Packet;
-use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
+use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::NodeId;
 use aemp_proto::value::Value;
 
@@ -42,9 +42,10 @@ pub fn give(link: &mut Link, octets: &[u8], told: &mut Vec<Told>) -> Result<(), 
         };
         told.push(Told::Event(event));
         if event == Event::Greeted
-            && let Some(tls) = link.accept()?
+            && let Accepted::StartTls(tls) = link.accept()?
         {
             told.push(Told::Tls(tls.side));
+            take(link);
             link.tls_established()?;
             // Nothing is encrypted here, so what came early is what is inside.
             give(link, &tls.early, told)?;

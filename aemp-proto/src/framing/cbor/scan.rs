@@ -72,7 +72,7 @@ impl Scanner {
     fn walk(&mut self, packet: &[u8], limits: &Limits) -> Result<bool, Error> {
         loop {
             if let Some(string) = self.string.take() {
-                let Some(rest) = self.walk_string(string, &packet[self.position..])? else {
+                let Some(rest) = self.walk_string(string, packet.get(self.position..).unwrap_or_default())? else {
                     if self.item_ends() {
                         return Ok(true);
                     }
@@ -82,7 +82,7 @@ impl Scanner {
                 return Ok(false);
             }
             let at = self.position;
-            let octets = &packet[at..];
+            let octets = packet.get(at..).unwrap_or_default();
             if let (true, Some(initial)) = (self.open.is_empty(), octets.first())
                 && !matches!(initial >> 5, major::ARRAY | major::TAG)
             {
@@ -141,7 +141,7 @@ impl Scanner {
                 let left = announced(head, limits.octets);
                 limits.check_octets(self.position.saturating_add(left))?;
                 let string = Octets { text: head.major == major::TEXT, left };
-                self.string = self.walk_string(string, &packet[self.position..])?;
+                self.string = self.walk_string(string, packet.get(self.position..).unwrap_or_default())?;
                 if self.string.is_some() {
                     return Ok(false);
                 }
@@ -202,16 +202,16 @@ impl Scanner {
     fn walk_string(&mut self, string: Octets, octets: &[u8]) -> Result<Option<Octets>, Error> {
         let whole = octets.len() >= string.left;
         let octets = &octets[..octets.len().min(string.left)];
-        let walked = match core::str::from_utf8(octets) {
-            Err(error) if string.text => {
-                // A character that is cut by the end of what has arrived is looked at again later.
-                if whole || error.error_len().is_some() {
-                    return Err(PeerMisbehaved::CborNotUtf8 { at: self.position + error.valid_up_to() }.into());
-                }
-                error.valid_up_to()
+        let mut walked = octets.len();
+        if string.text
+            && let Err(error) = core::str::from_utf8(octets)
+        {
+            walked = error.valid_up_to();
+            // A character that is cut by the end of what has arrived is looked at again later.
+            if whole || error.error_len().is_some() {
+                return Err(PeerMisbehaved::CborNotUtf8 { at: self.position + walked }.into());
             }
-            _ => octets.len(),
-        };
+        }
         self.position += walked;
         Ok((!whole).then_some(Octets { left: string.left - walked, ..string }))
     }
