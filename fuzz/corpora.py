@@ -9,7 +9,8 @@ import hashlib, json, pathlib, sys
 here = pathlib.Path(__file__).parent
 vectors = here.parent / "spec" / "vectors"
 targets = ["greeting_line", "authentication_line", "json", "cbor", "link"]
-longest = 4200  # octets of an input that is worth keeping
+longest = 4200  # octets of an input that is worth trying
+longest_kept = 200  # octets of one that is worth keeping for ever
 
 
 def octets(notation):
@@ -74,7 +75,7 @@ elif sys.argv[1:] == ["pack"]:
     known = {(target, seed) for target, seed in seeds()}
     for target in targets:
         found = {path.read_bytes() for path in (here / "corpus" / target).iterdir()}
-        lines = sorted((o.hex() for o in found if (target, o) not in known and 0 < len(o) <= longest), key=lambda o: (len(o), o))
+        lines = sorted((o.hex() for o in found if (target, o) not in known and 0 < len(o) <= longest_kept), key=lambda o: (len(o), o))
         (here / "corpora" / (target + ".hex")).write_text("".join(line + "\n" for line in lines))
 else:
     sys.exit(__doc__)

@@ -237,12 +237,13 @@ fn what_came_before_the_fault_is_delivered() {
 #[test]
 fn tolerated_oddities_do_not_end_the_link() {
     let limits = Limits::default();
-    let odd: [(&str, Vec<u8>); 7] = [
+    let odd: [(&str, Vec<u8>); 8] = [
         ("CONN-4, CONN-9: CR LF", b"aemp;1;peer;hmac_sha3_512;json\r\na nonce\r\n".to_vec()),
         ("CONN-6: a line of 4096 octets", [&b"aemp;1;peer;hmac_sha3_512;json;x="[..], &vec![b'x'; 4062], b"\n\n"].concat()),
         ("NONCE-3: an empty nonce", b"aemp;1;peer;hmac_sha3_512;json\n\n".to_vec()),
         ("NONCE-3: a nonce of any octets", b"aemp;1;peer;hmac_sha3_512;json\n\x00\xFF;\x7F\n".to_vec()),
         ("GREET-6: version 1.0", b"aemp;1.0;peer;hmac_sha3_512;json\nnonce\n".to_vec()),
+        ("GREET-21: our own node ID but for its case", b"aemp;1;LINK;hmac_sha3_512;json\nnonce\n".to_vec()),
         ("GREET-12: unknown names", b"aemp;1;peer;x,hmac_sha3_512,y;z,json\nnonce\n".to_vec()),
         ("GREET-13: unknown keys", b"aemp;1;peer;hmac_sha3_512;json;a=b;c;=;;d=e=f\nnonce\n".to_vec()),
     ];
