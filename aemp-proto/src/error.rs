@@ -221,6 +221,11 @@ violations! {
             /// The limit; arrays, maps and keys count.
             limit: usize
         } => "LIMIT-4", "a packet has more than {limit} values [{id}]";
+        /// Too many connections are in their handshake.
+        Handshakes {
+            /// The limit.
+            limit: usize
+        } => "SEC-5", "{limit} connections are in their handshake already [{id}]";
         /// Too much arrived before the peer was authenticated.
         Unauthenticated {
             /// The limit, in octets.

@@ -75,6 +75,7 @@
 //! | [`auth`] | methods, tokens, the secret |
 //! | [`framing`] | packets in json and cbor |
 //! | [`link`] | one connection |
+//! | [`node`] | a whole node: ports, watches, requests, peers |
 //!
 //! IDs such as `GREET-7` in this documentation and in error texts are those of the requirements in `spec/`.
 
@@ -90,6 +91,8 @@ pub mod framing;
 pub mod line;
 pub mod link;
 pub mod names;
+pub mod node;
+mod output;
 mod requirement;
 pub mod value;
 

@@ -65,7 +65,7 @@ impl Framing {
     /// assert_eq!(out, br#"["greeter","hello",1]"#);
     /// ```
     pub fn encode<T: Serialize + ?Sized>(self, message: &T, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.encode_behind(None, message, limits, out)
+        self.encode_packet(None, false, message, limits, out)
     }
 
     /// Appends the packet that carries `elements` to `port`. What is not an array is the only element.
@@ -88,20 +88,31 @@ impl Framing {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        self.encode_behind(Some(port), elements, limits, out)
+        self.encode_packet(Some(port), true, elements, limits, out)
     }
 
-    fn encode_behind<T: Serialize + ?Sized>(
+    /// Appends elements without a port, as an array.
+    pub(crate) fn encode_elements<T: Serialize + ?Sized>(
+        self,
+        elements: &T,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.encode_packet(None, true, elements, limits, out)
+    }
+
+    fn encode_packet<T: Serialize + ?Sized>(
         self,
         port: Option<&str>,
+        wrap: bool,
         elements: &T,
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         let mut out = Uncommitted::new(out);
         match self {
-            Framing::Json => Encoder::new(json::Writer::new(out.buffer()), limits, port).packet(elements)?,
-            Framing::Cbor => Encoder::new(cbor::Writer::new(out.buffer()), limits, port).packet(elements)?,
+            Framing::Json => Encoder::new(json::Writer::new(out.buffer()), limits, port, wrap).packet(elements)?,
+            Framing::Cbor => Encoder::new(cbor::Writer::new(out.buffer()), limits, port, wrap).packet(elements)?,
         }
         out.commit();
         Ok(())
@@ -114,14 +125,16 @@ struct Encoder<'l, W> {
     limits: &'l Limits,
     /// The name that goes in front of the packet's elements.
     port: Option<&'l str>,
+    /// What is no array at depth 0 becomes the only element of one.
+    wrap: bool,
     start: usize,
     depth: usize,
     values: usize,
 }
 
 impl<'l, W: Writer> Encoder<'l, W> {
-    fn new(writer: W, limits: &'l Limits, port: Option<&'l str>) -> Self {
-        Encoder { start: writer.octets(), writer, limits, port, depth: 0, values: 0 }
+    fn new(writer: W, limits: &'l Limits, port: Option<&'l str>, wrap: bool) -> Self {
+        Encoder { start: writer.octets(), writer, limits, port, wrap, depth: 0, values: 0 }
     }
 
     fn packet<T: Serialize + ?Sized>(&mut self, elements: &T) -> Result<(), EncodeError> {
@@ -164,7 +177,7 @@ impl<'l, W: Writer> Encoder<'l, W> {
 
     /// Begins an array of which the element to come is the last one.
     fn enclose(&mut self, tag: Option<&str>) -> Result<(), EncodeError> {
-        if self.depth == 0 && self.port.is_none() && tag.is_none() {
+        if self.depth == 0 && !self.wrap && tag.is_none() {
             return Err(EncodeError::NotAnArray);
         }
         self.array(tag, Some(1)).map(drop)
@@ -278,7 +291,7 @@ impl<'e, 'l, W: Writer> Serializer for &'e mut Encoder<'l, W> {
 
     /// Null, or a message without elements.
     fn serialize_unit(self) -> Result<(), EncodeError> {
-        if self.port.is_some() { self.array(None, Some(0))?.finish() } else { self.scalar(Writer::null) }
+        if self.depth == 0 && self.wrap { self.array(None, Some(0))?.finish() } else { self.scalar(Writer::null) }
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<(), EncodeError> {
@@ -443,7 +456,7 @@ impl<W: Writer> ser::SerializeMap for Compound<'_, '_, W> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
         let limits = Limits { depth: 1, ..*self.encoder.limits };
-        let mut encoder = Encoder { depth: 1, ..Encoder::new(KeyWriter(String::new()), &limits, None) };
+        let mut encoder = Encoder { depth: 1, ..Encoder::new(KeyWriter(String::new()), &limits, None, false) };
         key.serialize(&mut encoder).map_err(|error| match error {
             EncodeError::Limit(Error::Limit(LimitExceeded::PacketDepth { .. })) => EncodeError::CompositeKey,
             error => error,

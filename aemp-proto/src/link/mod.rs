@@ -4,9 +4,11 @@
 //! clock, so it works over anything that carries octets in order. The crate's documentation shows how to drive it.
 
 mod config;
+mod event;
 mod greeting;
 
 pub use config::{Config, Tls};
+pub use event::{Accepted, Event, Role, SendError, StartTls, TlsSide};
 pub use greeting::OwnGreeting;
 
 use alloc::sync::Arc;
@@ -15,74 +17,14 @@ use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use serde::Serialize;
-use thiserror::Error as ThisError;
 use zeroize::Zeroize;
 
 use crate::auth::{Method, Transcript};
 use crate::error::{ApiMisuse, Error, LimitExceeded, Lost, PeerIncompatible, PeerMisbehaved, Phase};
-use crate::framing::{EncodeError, Framing, Limits, Packet, Scan, Scanner};
+use crate::framing::{Framing, Limits, Packet, Scan, Scanner};
 use crate::line::{self, Authentication, Greeting, MAX_LINE, Protocol};
+use crate::output::Output;
 use greeting::PeerGreeting;
-
-/// Which side of the transport connection a link is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Opened the connection: authenticates at once (`AUTH-3`).
-    Opener,
-    /// Accepted it: authenticates after it has verified the opener (`AUTH-4`).
-    Acceptor,
-}
-
-/// What a link tells its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The peer's greeting is complete; see [`Link::peer`]. The link waits: go on with [`Link::accept`], now or later, or drop
-    /// the link and close (`GREET-19`). Nothing that the greeting says is proven yet (`GREET-20`).
-    Greeted,
-    /// The peer is authenticated. Packets can be sent, and will arrive.
-    Up,
-}
-
-/// How a link goes on with a peer that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "TLS may have to begin now"]
-pub enum Accepted {
-    /// It authenticates. Call [`receive`](Link::receive) again, with no octets: what has arrived already waits.
-    Authenticating,
-    /// TLS must begin now.
-    StartTls(StartTls),
-}
-
-/// TLS must begin now, on the octets of the transport connection; the link sees what is inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartTls {
-    /// Which part to play (`TLS-3`).
-    pub side: TlsSide,
-    /// Octets of TLS that have arrived already (`TLS-4`).
-    pub early: Vec<u8>,
-}
-
-/// The parts of a TLS handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsSide {
-    /// The client.
-    Client,
-    /// The server.
-    Server,
-}
-
-/// Why a message was not sent. The link goes on as before.
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The link is not up: nothing may be sent before the peer is authenticated (`AUTH-10`).
-    #[error("the link is not up: packets can be sent only after Event::Up [AUTH-10]")]
-    NotUp,
-    /// The message cannot be written.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-}
 
 /// One side of a connection.
 pub struct Link {
@@ -94,9 +36,7 @@ pub struct Link {
     tls: bool,
     /// Octets that have arrived and are not done with.
     held: Vec<u8>,
-    output: Vec<u8>,
-    /// How much of `output` has been taken.
-    taken: usize,
+    output: Output,
     deadline: Duration,
     /// Our token, which may be the secret itself, is in the output.
     token_in_output: bool,
@@ -115,8 +55,6 @@ enum State {
 }
 
 impl Link {
-    /// How much room for output is kept, in octets, when there is none.
-    const KEPT_OUTPUT: usize = 64 << 10;
     /// How much more room for input than needed is kept, in octets, behind a large packet.
     const KEPT_INPUT: usize = 64 << 10;
 
@@ -124,10 +62,10 @@ impl Link {
     ///
     /// `now` is any monotonic time; it counts for [`deadline`](Link::deadline).
     pub fn new(config: Arc<Config>, role: Role, own: OwnGreeting, now: Duration) -> Self {
-        let mut output = Vec::with_capacity(own.first.len() + own.second.len() + 2);
+        let mut output = Output::default();
         for line in own.lines() {
-            output.extend_from_slice(line);
-            output.push(b'\n');
+            output.buffer().extend_from_slice(line);
+            output.buffer().push(b'\n');
         }
         let deadline = now.saturating_add(config.handshake_timeout);
         Link {
@@ -139,7 +77,6 @@ impl Link {
             tls: false,
             held: Vec::new(),
             output,
-            taken: 0,
             deadline,
             token_in_output: false,
             visiting: false,
@@ -207,7 +144,7 @@ impl Link {
     /// Octets to send, which stay until [`advance_output`](Link::advance_output) takes them.
     #[inline]
     pub fn output(&self) -> &[u8] {
-        &self.output[self.taken..]
+        self.output.pending()
     }
 
     /// Takes octets off the [`output`](Link::output) that were handed to the transport.
@@ -217,18 +154,9 @@ impl Link {
     /// When there are not as many.
     #[inline]
     pub fn advance_output(&mut self, octets: usize) {
-        assert!(octets <= self.output().len(), "more octets were sent than there were");
-        self.taken += octets;
-        if self.taken == self.output.len() {
-            if core::mem::take(&mut self.token_in_output) {
-                self.output.zeroize();
-            }
-            self.output.clear();
-            self.output.shrink_to(Self::KEPT_OUTPUT);
-            self.taken = 0;
-        } else if self.taken > self.output.len() / 2 {
-            self.output.drain(..self.taken);
-            self.taken = 0;
+        self.output.advance(octets);
+        if self.output.pending().is_empty() && core::mem::take(&mut self.token_in_output) {
+            self.output.wipe();
         }
     }
 
@@ -384,7 +312,7 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(send.encode(packet, &self.config.send_limits, &mut self.output)?)
+        Ok(send.encode(packet, &self.config.send_limits, self.output.buffer())?)
     }
 
     /// Sends a message to a port of the peer: a tuple, a sequence, an enum, or a single element.
@@ -397,7 +325,7 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(send.encode_message(port, elements, &self.config.send_limits, &mut self.output)?)
+        Ok(send.encode_message(port, elements, &self.config.send_limits, self.output.buffer())?)
     }
 
     /// Sends a packet on that arrived over another link, in this link's framing.
@@ -409,7 +337,7 @@ impl Link {
         let State::Up { send, .. } = self.state else {
             return Err(SendError::NotUp);
         };
-        Ok(packet.relay(send, &self.config.send_limits, &mut self.output)?)
+        Ok(packet.relay(send, &self.config.send_limits, self.output.buffer())?)
     }
 
     fn end(&mut self) {
@@ -417,9 +345,9 @@ impl Link {
             self.held.zeroize();
         }
         if core::mem::take(&mut self.token_in_output) {
-            self.output.zeroize();
+            self.output.wipe();
         }
-        (self.held, self.output, self.taken) = (Vec::new(), Vec::new(), 0);
+        (self.held, self.output) = (Vec::new(), Output::default());
         self.state = State::Ended;
     }
 
@@ -511,9 +439,9 @@ impl Link {
         *authenticated = true;
         self.token_in_output = true;
         // So that no copy of the token is left behind by growing.
-        self.output.reserve(MAX_LINE);
+        self.output.buffer().reserve(MAX_LINE);
         let line = Authentication { method: method.name(), token: &token, framing: send.name() };
-        let _infallible = writeln!(Octets(&mut self.output), "{line}");
+        let _infallible = writeln!(Octets(self.output.buffer()), "{line}");
         Ok(())
     }
 

@@ -1,0 +1,52 @@
+//! What a node is told beforehand.
+
+use core::time::Duration;
+
+use crate::link;
+
+/// How a node behaves. What concerns each connection is in [`link`](NodeConfig::link).
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// How connections greet, authenticate and are bounded.
+    pub link: link::Config,
+    /// Octets that may wait for one peer, 64 MiB by default; more is the loss of the connection (`PEER-3`). Bounds what a reader that has
+    /// stopped can cost.
+    pub queue: usize,
+    /// Below how many waiting octets a peer is ready for more again, 1 MiB by default.
+    pub ready: usize,
+    /// Watches that one peer may have on our ports, 1,000,000 by default (`MON-11`).
+    pub watches: usize,
+    /// Connections that may be in their handshake at once, 1,000 by default (`SEC-5`).
+    pub handshakes: usize,
+    /// How long a node without a connection is tried, 2 seconds by default (`MON-10`).
+    pub connect_timeout: Duration,
+    /// How long a connection may take to show that it lives when its node greets again, 1 second by default (`PEER-9`).
+    pub probe_timeout: Duration,
+    /// After how much silence a peer is asked for a sign of life, 10 seconds by default.
+    pub quiet: Duration,
+    /// After how much silence a peer is given up, 2 minutes by default (`PEER-10`): a busy peer is not a dead one.
+    pub silence: Duration,
+    /// The longest time between two tries to reach a seed, 30 seconds by default.
+    pub backoff: Duration,
+    /// Refuses `snd`, `eval`, spawning and calls from all peers (`NODE-9`).
+    pub secure: bool,
+}
+
+impl NodeConfig {
+    /// The defaults around a configuration of connections.
+    pub fn new(link: link::Config) -> Self {
+        NodeConfig {
+            link,
+            queue: 64 << 20,
+            ready: 1 << 20,
+            watches: 1_000_000,
+            handshakes: 1_000,
+            connect_timeout: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(1),
+            quiet: Duration::from_secs(10),
+            silence: Duration::from_secs(120),
+            backoff: Duration::from_secs(30),
+            secure: false,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What the code of a port can do: the verbs.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde::Serialize;
+
+use super::core::{Core, Function};
+use super::port::{Handler, PortKey};
+use super::reasons::{Outcome, Reasons};
+use super::watch::{WatchAction, WatchHandle};
+use crate::framing::{Elements, EncodeError};
+use crate::names::{NodeId, PortId};
+use crate::value::Value;
+
+/// The node, as the code that runs in it sees it, in the name of a port or of nobody.
+pub struct Context<'a> {
+    core: &'a mut Core,
+    port: Option<PortKey>,
+    source: Option<&'a NodeId>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(core: &'a mut Core, port: Option<PortKey>, source: Option<&'a NodeId>) -> Self {
+        Context { core, port, source }
+    }
+
+    /// This node's ID.
+    pub fn node(&self) -> &NodeId {
+        &self.core.id
+    }
+
+    /// The port in whose name this runs; `None` if there is none, or it has ended.
+    pub fn own_port(&mut self) -> Option<PortId> {
+        let port = self.port?;
+        self.core.ports.get(port)?;
+        Some(self.core.port_id(port))
+    }
+
+    /// The node that sent the message that is being handled.
+    pub fn source(&self) -> Option<&NodeId> {
+        self.source
+    }
+
+    /// The time of what goes on now.
+    pub fn now(&self) -> Duration {
+        self.core.now
+    }
+
+    /// Makes a port that handles its messages so.
+    pub fn port(&mut self, handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + 'static) -> PortId {
+        let id = self.port_without_code();
+        self.receive(&id, handler);
+        id
+    }
+
+    /// Makes a port without code: a message ends it, unless code is added first (`PORT-3`).
+    pub fn port_without_code(&mut self) -> PortId {
+        match self.core.ports.make(None) {
+            Some(port) => self.core.port_id(port),
+            // Only names can be taken.
+            None => self.core.id.port(""),
+        }
+    }
+
+    /// Makes a port of this name; `None` if there is one, or the name is empty. It ignores what it has no code for.
+    pub fn named_port(
+        &mut self,
+        name: &str,
+        handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + 'static,
+    ) -> Option<PortId> {
+        let port = self.core.ports.make(Some(name))?;
+        self.core.ports.set_default(port, Some(Box::new(handler)));
+        Some(self.core.port_id(port))
+    }
+
+    fn own(&mut self, id: &PortId) -> Option<PortKey> {
+        if *id.node() == self.core.id { self.core.ports.find(id.port()) } else { None }
+    }
+
+    /// Sets what a port of this node does with messages that no tag fits. Nothing happens if it has ended.
+    pub fn receive(&mut self, port: &PortId, handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + 'static) {
+        self.set_default(port, Some(Box::new(handler)));
+    }
+
+    /// Sets what a port of this node does with messages whose first element is `tag`; it gets the elements behind it.
+    pub fn receive_tag(
+        &mut self,
+        port: &PortId,
+        tag: &str,
+        handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + 'static,
+    ) {
+        self.set_tag(port, tag, Some(Box::new(handler)));
+    }
+
+    /// Sets or takes away the code for messages that no tag fits.
+    pub fn set_default(&mut self, port: &PortId, handler: Option<Handler>) {
+        if let Some(key) = self.own(port) {
+            self.core.ports.set_default(key, handler);
+        }
+    }
+
+    /// Sets or takes away the code for a tag.
+    pub fn set_tag(&mut self, port: &PortId, tag: &str, handler: Option<Handler>) {
+        if let Some(key) = self.own(port) {
+            self.core.ports.set_tag(key, tag, handler);
+        }
+    }
+
+    /// Sends a message: a tuple, a sequence, an enum, or a single element. It never blocks: what cannot be sent at once waits, and
+    /// when it is lost, the watches on the port and on its node fire.
+    ///
+    /// # Errors
+    ///
+    /// When the message cannot be written, or is over the limits.
+    #[inline]
+    pub fn send<T: Serialize + ?Sized>(&mut self, to: &PortId, elements: &T) -> Result<(), EncodeError> {
+        self.core.send(to, elements)
+    }
+
+    /// Sends on what is left of a message.
+    ///
+    /// # Errors
+    ///
+    /// When it is over the limits in the framing of the next node.
+    pub fn forward(&mut self, to: &PortId, elements: Elements<'_>) -> Result<(), EncodeError> {
+        self.core.relay(to, elements)
+    }
+
+    /// Whether less waits for a node than the low-water mark: whoever sends much should wait for that.
+    pub fn is_ready(&mut self, node: &NodeId) -> bool {
+        let ready = self.core.config.ready;
+        self.core.known_peer(node).is_none_or(|index| self.core.peers[index].waiting() < ready)
+    }
+
+    /// Runs `callback` once when the port ends, or its node is lost, in the name of the own port.
+    pub fn watch(&mut self, target: &PortId, callback: impl FnOnce(&mut Context<'_>, Reasons) + 'static) -> WatchHandle {
+        let action = WatchAction::Call(self.port, Box::new(callback));
+        self.core.watch(target, action)
+    }
+
+    /// Ends the own port, with the same reasons, when the port ends; a normal end does not spread. Nothing happens without an own port.
+    pub fn link(&mut self, target: &PortId) -> Option<WatchHandle> {
+        let own = self.port?;
+        Some(self.core.watch(target, WatchAction::End(own)))
+    }
+
+    /// Sends a message with the reasons behind these elements when the port ends.
+    pub fn watch_with_message(&mut self, target: &PortId, to: &PortId, elements: Vec<Value>) -> WatchHandle {
+        self.core.watch(target, WatchAction::Message(to.clone(), elements))
+    }
+
+    /// Gives a watch up; false if it has fired.
+    pub fn unwatch(&mut self, watch: &WatchHandle) -> bool {
+        self.core.unwatch(watch)
+    }
+
+    /// Ends a port of any node; without reasons it is a normal end. A port of this node gets no message after that.
+    pub fn end(&mut self, port: &PortId, reasons: Reasons) {
+        self.core.kill(port, reasons);
+    }
+
+    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever watches the port.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written.
+    pub fn spawn<T: Serialize + ?Sized>(
+        &mut self,
+        node: &NodeId,
+        function: &str,
+        arguments: &T,
+    ) -> Result<PortId, EncodeError> {
+        self.core.spawn(node, function, arguments)
+    }
+
+    /// Lets others call and spawn a function under this name.
+    pub fn register(&mut self, name: &str, function: Function) {
+        self.core.register(name, function);
+    }
+
+    /// Runs code after a time, in the name of the own port, if it has not ended by then.
+    pub fn after(&mut self, time: Duration, task: impl FnOnce(&mut Context<'_>) + 'static) {
+        self.core.after(time, self.port, Box::new(task));
+    }
+
+    /// Runs code when what goes on now has come to its end, in the name of the own port.
+    pub fn later(&mut self, task: impl FnOnce(&mut Context<'_>) + 'static) {
+        self.core.later(self.port, Box::new(task));
+    }
+}

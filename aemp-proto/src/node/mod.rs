@@ -1,0 +1,549 @@
+//! A whole node without I/O: ports, watches, requests, and the peers that it reaches over many links. A state machine with one
+//! writer.
+//!
+//! Whoever owns a [`Node`] drives it:
+//!
+//! 1. Carry out each [`Action`] of [`poll_action`](Node::poll_action): dial an address, close a connection.
+//! 2. Tell it of each connection with [`open`](Node::open), of its octets with [`receive`](Node::receive), of its end with
+//!    [`closed`](Node::closed).
+//! 3. Write what [`output`](Node::output) has for each connection that [`poll_writable`](Node::poll_writable) names.
+//! 4. When the [`deadline`](Node::deadline) has come, and as long as [`has_work`](Node::has_work), call [`run`](Node::run).
+//!
+//! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
+
+mod config;
+mod context;
+mod core;
+mod peer;
+mod port;
+mod reasons;
+mod request;
+mod seed;
+mod watch;
+
+pub use self::core::{Function, Task};
+pub use config::NodeConfig;
+pub use context::Context;
+pub use peer::ConnectionId;
+pub use port::Handler;
+pub use reasons::{Failure, Outcome, Reasons};
+pub use seed::DialId;
+pub use watch::{Callback, WatchHandle};
+
+use ::core::time::Duration;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use self::core::Core;
+use crate::error::{Error, LimitExceeded};
+use crate::framing::EncodeError;
+use crate::link::{self, Accepted, Event, Link, OwnGreeting, Role};
+use crate::names::{NodeId, PortId};
+use crate::output::Output;
+use peer::{PeerState, Up};
+use seed::Seeds;
+
+/// The key in a greeting by which nodes that settle simultaneous connections know each other (`PEER-6`).
+const ARBITER: &str = "arbiter";
+
+/// What the owner of a node has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Connect to an address, then call [`Node::open`], or [`Node::dial_failed`].
+    Dial {
+        /// To name it by.
+        dial: DialId,
+        /// `HOST:PORT`, as it was given.
+        address: String,
+    },
+    /// Close a connection, after what has been taken of its output. The node has forgotten it.
+    Close(ConnectionId),
+}
+
+/// What happened in a node, for those who want to know.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// There is a connection to a node.
+    Up(NodeId),
+    /// The connection to a node is lost.
+    Down(NodeId, Reasons),
+    /// A connection to a node was wanted, and could not be made in time.
+    Unreachable(NodeId, Reasons),
+    /// A connection ended before it was up; the node, if it said who it is.
+    Refused {
+        /// What the other side said that it is.
+        node: Option<NodeId>,
+        /// The address that was dialled.
+        address: Option<String>,
+        /// Why.
+        error: String,
+    },
+    /// A message that nobody waits for, such as an answer, could not be written.
+    NotSent {
+        /// Where it should have gone.
+        to: PortId,
+        /// Why it did not.
+        error: EncodeError,
+    },
+    /// A function that another node called failed.
+    CallFailed {
+        /// Who called.
+        source: NodeId,
+        /// What the function said.
+        failure: Failure,
+    },
+}
+
+/// A connection that the node knows.
+struct Connection {
+    link: Link,
+    dial: Option<DialId>,
+    /// Who the other side says it is, once it has greeted.
+    node: Option<NodeId>,
+    /// We go on with it.
+    accepted: bool,
+    /// The place of the peer, once it is up.
+    peer: Option<usize>,
+}
+
+/// A node.
+pub struct Node {
+    core: Core,
+    link_config: Arc<link::Config>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    next_connection: u64,
+    handshakes: usize,
+    seeds: Seeds,
+    actions: VecDeque<Action>,
+    writable: VecDeque<ConnectionId>,
+    next_tick: Duration,
+}
+
+/// How often times are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// A node without ports and connections. `random` must be new at each start of the program; `now` is any monotonic time, `unix`
+    /// the time since 1970.
+    pub fn new(mut config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
+        for key in ["mproto", ARBITER] {
+            config.link.keys.insert(key.into(), "1".into());
+        }
+        Node {
+            link_config: Arc::new(config.link.clone()),
+            seeds: Seeds::new(random as u64 ^ (random >> 64) as u64),
+            core: Core::new(config, random, now, unix),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            handshakes: 0,
+            actions: VecDeque::new(),
+            writable: VecDeque::new(),
+            next_tick: now,
+        }
+    }
+
+    /// This node's ID.
+    pub fn id(&self) -> &NodeId {
+        &self.core.id
+    }
+
+    /// Runs code in the node, in the name of nobody.
+    pub fn with<R>(&mut self, now: Duration, code: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        self.core.now = now;
+        let result = code(&mut Context::new(&mut self.core, None, None));
+        self.settle();
+        result
+    }
+
+    /// Adds an address that is dialled, and dialled again, until a node is reached there.
+    pub fn add_seed(&mut self, now: Duration, address: &str) {
+        self.core.now = now;
+        self.seeds.add(address, now);
+        self.next_tick = now;
+    }
+
+    /// Takes the next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Takes the next thing that happened.
+    pub fn poll_event(&mut self) -> Option<NodeEvent> {
+        self.core.events.pop_front()
+    }
+
+    /// Takes a connection that has output.
+    pub fn poll_writable(&mut self) -> Option<ConnectionId> {
+        self.writable.pop_front()
+    }
+
+    /// The nodes to which there is a connection.
+    pub fn up_nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.core.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
+    }
+
+    /// The octets that wait for all peers together.
+    pub fn waiting(&self) -> usize {
+        self.core.peers.iter().map(peer::Peer::waiting).sum()
+    }
+
+    /// Whether [`run`](Node::run) has something to do now.
+    pub fn has_work(&self) -> bool {
+        self.core.has_steps()
+    }
+
+    /// When to call [`run`](Node::run) at the latest.
+    pub fn deadline(&self) -> Option<Duration> {
+        let timed = !self.connections.is_empty() || self.seeds.is_waiting() || self.core.is_connecting();
+        let tick = timed.then_some(self.next_tick);
+        [self.core.next_timer(), tick].into_iter().flatten().min()
+    }
+
+    /// Does what is due, and what has gathered within the node.
+    pub fn run(&mut self, now: Duration) {
+        self.core.now = now;
+        self.core.run_timers();
+        self.core.run_steps();
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.tick();
+        }
+        self.settle();
+    }
+
+    // --- connections ---
+
+    /// Tells of a transport connection that stands. `random` must be new for each (`NONCE-1`).
+    ///
+    /// # Errors
+    ///
+    /// When too many connections are in their handshake (`SEC-5`), or the node's own greeting is too long.
+    pub fn open(
+        &mut self,
+        now: Duration,
+        role: Role,
+        random: [u8; 32],
+        peer_address: Option<&str>,
+        dial: Option<DialId>,
+    ) -> Result<ConnectionId, Error> {
+        self.core.now = now;
+        let limit = self.core.config.handshakes;
+        if role == Role::Acceptor && self.handshakes >= limit {
+            return Err(LimitExceeded::Handshakes { limit }.into());
+        }
+        let own = OwnGreeting::new(&self.link_config, random, peer_address)?;
+        let link = Link::new(self.link_config.clone(), role, own, now);
+        self.next_connection += 1;
+        let id = ConnectionId(self.next_connection);
+        self.connections.insert(id, Connection { link, dial, node: None, accepted: false, peer: None });
+        self.handshakes += 1;
+        self.writable.push_back(id);
+        Ok(id)
+    }
+
+    /// Tells that an address could not be reached.
+    pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
+        self.core.now = now;
+        let address = self.seeds.failed(dial, now, self.core.config.backoff);
+        self.core.events.push_back(NodeEvent::Refused { node: None, address, error: error.into() });
+    }
+
+    /// Gives octets that have arrived.
+    #[inline]
+    pub fn receive(&mut self, now: Duration, id: ConnectionId, octets: &[u8]) {
+        self.core.now = now;
+        self.heard(id);
+        self.pump(id, octets);
+        self.settle();
+    }
+
+    /// Whether octets of a connection would be of use now; if not, better leave them with the transport.
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.link.wants_input())
+    }
+
+    /// Tells that a transport connection has ended, and how, if not in order.
+    pub fn closed(&mut self, now: Duration, id: ConnectionId, error: Option<&str>) {
+        self.core.now = now;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let ended = connection.link.end_of_input();
+            let text = match (error, ended) {
+                (Some(error), _) => error.into(),
+                (None, Err(error)) => error.to_string(),
+                (None, Ok(())) => String::from("Unexpected end-of-file"),
+            };
+            self.gone(id, &text);
+        }
+        self.settle();
+    }
+
+    /// What is to be written to a connection.
+    #[inline]
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        let Some(connection) = self.connections.get(&id) else { return &[] };
+        let handshake = connection.link.output();
+        match connection.peer.map(|index| &self.core.peers[index].state) {
+            Some(PeerState::Up(up)) if handshake.is_empty() && up.connection == id => up.output.pending(),
+            _ => handshake,
+        }
+    }
+
+    /// Takes octets off the [`output`](Node::output) that were written.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many.
+    #[inline]
+    pub fn advance_output(&mut self, id: ConnectionId, octets: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.link.output().is_empty() {
+            connection.link.advance_output(octets);
+        } else if let Some(up) = connection.peer.and_then(|index| self.core.peers[index].up()) {
+            up.output.advance(octets);
+            up.told = up.output.len() > 0;
+        }
+        if !self.output(id).is_empty() {
+            self.writable.push_back(id);
+        }
+    }
+
+    /// Any octet is a sign of life.
+    fn heard(&mut self, id: ConnectionId) {
+        let Some(index) = self.connections.get(&id).and_then(|connection| connection.peer) else { return };
+        let now = self.core.now;
+        if let Some(up) = self.core.peers[index].up() {
+            (up.heard, up.asked) = (now, None);
+            if up.probe.take().is_some() {
+                // It lives, so whoever greets in its name is not let in.
+                let node = self.core.peers[index].node.clone();
+                self.refuse_others(&node, id, "there is a connection to that node, and it lives");
+            }
+        }
+    }
+
+    /// Gives octets to a link and does what it tells.
+    fn pump(&mut self, id: ConnectionId, octets: &[u8]) {
+        let mut input = octets;
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            let (core, peer) = (&mut self.core, connection.peer);
+            let told = connection.link.receive(::core::mem::take(&mut input), |packet| {
+                if let Some(index) = peer {
+                    core.packet(index, id, &packet);
+                }
+            });
+            if !connection.link.output().is_empty() {
+                self.writable.push_back(id);
+            }
+            match told {
+                Ok(None) => return,
+                Ok(Some(Event::Greeted)) => {
+                    let node = connection.link.peer().map(|greeting| greeting.node.clone());
+                    connection.node.clone_from(&node);
+                    if let Some(node) = node {
+                        if let Some(dial) = connection.dial {
+                            self.seeds.found(dial, &node);
+                        }
+                        self.decide(&node);
+                    }
+                }
+                Ok(Some(Event::Up)) => self.up(id),
+                Err(error) => return self.gone(id, &error.to_string()),
+            }
+        }
+    }
+
+    /// Decides about the connections of a node that have greeted: at most one is to come up (`PEER-5` to `PEER-9`).
+    fn decide(&mut self, node: &NodeId) {
+        let of_node = self.connections.iter().filter(|(_, connection)| connection.node.as_ref() == Some(node));
+        let (accepted, waiting): (Vec<_>, Vec<_>) =
+            of_node.map(|(id, connection)| (*id, connection)).partition(|(_, connection)| connection.accepted);
+        let Some((first, connection)) = waiting.first() else { return };
+        let speaks =
+            |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(ARBITER));
+        let arbiter = !speaks(connection) || self.core.id < *node;
+        let in_progress = accepted.iter().any(|(_, connection)| connection.peer.is_none());
+        let chosen: Vec<_> = match arbiter {
+            true if in_progress => Vec::new(),
+            true => [*first].into(),
+            false => waiting.iter().map(|(id, _)| *id).collect(),
+        };
+        if let Some(index) = self.core.known_peer(node)
+            && let Some(up) = self.core.peers[index].up()
+        {
+            if up.probe.is_none() {
+                up.probe = Some(self.core.now + self.core.config.probe_timeout);
+                self.ask_for_life(index);
+            }
+            return;
+        }
+        for id in chosen {
+            self.accept(id);
+        }
+    }
+
+    /// Has a peer send something: an echo of nothing to our node port.
+    fn ask_for_life(&mut self, index: usize) {
+        let own = self.core.id.clone();
+        self.core.send_to_node(index, &("snd", own));
+    }
+
+    fn accept(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.accepted = true;
+        match connection.link.accept() {
+            Ok(Accepted::Authenticating) => self.pump(id, &[]),
+            Ok(Accepted::StartTls(_)) => self.gone(id, "TLS is not there yet"),
+            Err(error) => self.gone(id, &error.to_string()),
+        }
+    }
+
+    /// A connection is up.
+    fn up(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (Some(node), Some(framing)) = (connection.node.clone(), connection.link.sends()) else { return };
+        let index = self.core.peer(&node);
+        if let PeerState::Lost = self.core.peers[index].state {
+            // First fires what an earlier connection left behind.
+            self.core.run_steps();
+        }
+        let peer = &mut self.core.peers[index];
+        if peer.up().is_some() {
+            // Another one was faster; the arbiter sees to it that this does not happen.
+            return self.gone(id, "there is a connection to that node already");
+        }
+        let mut output = Output::default();
+        if let PeerState::Connecting { queue, .. } = &peer.state {
+            peer::transcribe(queue, framing, output.buffer());
+        }
+        let (now, waits) = (self.core.now, output.len() > 0);
+        peer.state = PeerState::Up(Box::new(Up {
+            connection: id,
+            framing,
+            output,
+            heard: now,
+            asked: None,
+            probe: None,
+            told: waits,
+        }));
+        connection.peer = Some(index);
+        self.handshakes -= 1;
+        if let Some(dial) = connection.dial {
+            self.seeds.reached(dial);
+        }
+        self.writable.push_back(id);
+        self.core.events.push_back(NodeEvent::Up(node.clone()));
+        // What an older one still carries would come too late (`PEER-11`).
+        self.refuse_others(&node, id, "another connection to that node is up");
+    }
+
+    /// Closes all connections of a node but one.
+    fn refuse_others(&mut self, node: &NodeId, but: ConnectionId, text: &str) {
+        let of_node = |(id, connection): (&ConnectionId, &Connection)| {
+            (connection.node.as_ref() == Some(node) && *id != but).then_some(*id)
+        };
+        let others: Vec<_> = self.connections.iter().filter_map(of_node).collect();
+        for id in others {
+            self.gone(id, text);
+        }
+    }
+
+    /// A connection is over, for whatever reason.
+    fn gone(&mut self, id: ConnectionId, text: &str) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.actions.push_back(Action::Close(id));
+        let address = connection.dial.and_then(|dial| self.seeds.failed(dial, self.core.now, self.core.config.backoff));
+        match connection.peer {
+            Some(index) => {
+                if self.core.peers[index].up().is_some_and(|up| up.connection == id) {
+                    self.core.lose_peer(index, text);
+                }
+            }
+            None => {
+                self.handshakes -= 1;
+                let node = connection.node.clone();
+                self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
+            }
+        }
+        // Another connection of that node may have waited for this one.
+        if let Some(node) = connection.node {
+            self.decide(&node);
+        }
+    }
+
+    /// Carries out what the code of ports has caused.
+    fn settle(&mut self) {
+        while let Some(id) = self.core.closing.pop() {
+            if let Some(connection) = self.connections.remove(&id) {
+                self.actions.push_back(Action::Close(id));
+                if let Some(dial) = connection.dial {
+                    self.seeds.failed(dial, self.core.now, self.core.config.backoff);
+                }
+                if let Some(node) = connection.node {
+                    self.decide(&node);
+                }
+            }
+        }
+        while let Some(index) = self.core.wanted.pop() {
+            let node = &self.core.peers[index].node;
+            self.seeds.want(node, self.core.now);
+            self.next_tick = self.core.now;
+        }
+        while let Some(id) = self.core.told.pop() {
+            self.writable.push_back(id);
+        }
+    }
+
+    // --- times ---
+
+    fn tick(&mut self) {
+        let now = self.core.now;
+        let late: Vec<_> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(id, connection)| connection.link.handle_timeout(now).err().map(|error| (*id, error)))
+            .collect();
+        for (id, error) in late {
+            self.gone(id, &error.to_string());
+        }
+        for index in 0..self.core.peers.len() {
+            self.look_after(index);
+        }
+        let core = &self.core;
+        let is_up =
+            |node: &NodeId| core.known_peer(node).is_some_and(|index| matches!(core.peers[index].state, PeerState::Up(_)));
+        while let Some((dial, address)) = self.seeds.next_due(now, is_up) {
+            self.actions.push_back(Action::Dial { dial, address });
+        }
+    }
+
+    /// Looks after the times of a peer (`MON-10`, `PEER-9`, `PEER-10`).
+    fn look_after(&mut self, index: usize) {
+        let now = self.core.now;
+        let (quiet, silence) = (self.core.config.quiet, self.core.config.silence);
+        match &mut self.core.peers[index].state {
+            PeerState::Unknown | PeerState::Lost => {}
+            PeerState::Connecting { until, .. } => {
+                if now >= *until {
+                    let known = self.seeds.knows(&self.core.peers[index].node);
+                    self.core.lose_peer(index, if known { "connect timeout" } else { "no known address" });
+                }
+            }
+            PeerState::Up(up) => {
+                if up.probe.is_some_and(|until| now >= until) {
+                    self.core.lose_peer(index, "it greets again, and this connection is dead");
+                } else if now.saturating_sub(up.heard) >= silence {
+                    self.core.lose_peer(index, "no sign of life");
+                } else if now.saturating_sub(up.heard) >= quiet && up.asked.is_none() {
+                    up.asked = Some(now);
+                    self.ask_for_life(index);
+                }
+            }
+        }
+    }
+}

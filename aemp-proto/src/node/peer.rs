@@ -1,0 +1,132 @@
+//! Other nodes, as one node sees them.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::port::PortKey;
+use super::watch::{Watch, WatchId};
+use crate::framing::{EncodeError, Framing, Limits};
+use crate::names::NodeId;
+use crate::output::Output;
+
+/// Which connection of a node; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(super) u64);
+
+/// Another node.
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    pub(super) state: PeerState,
+    /// Our watches on its ports; under the empty name those on the node itself.
+    pub(super) watches: BTreeMap<Box<str>, Vec<Watch>>,
+    /// Its watches on our ports, and how many times each.
+    pub(super) watched: BTreeMap<PortKey, usize>,
+    /// How many watches that are in all.
+    pub(super) watches_held: usize,
+}
+
+/// How a node can be reached at the moment.
+pub(super) enum PeerState {
+    /// There is no connection, and nothing waits for one.
+    Unknown,
+    /// The connection has been lost, and the watches have not all fired yet: what is sent now is lost too (`PEER-4`).
+    Lost,
+    /// There is no connection yet, and this waits for one until the time. The packets are in cbor.
+    Connecting { queue: Vec<u8>, until: Duration },
+    /// There is a connection.
+    Up(Box<Up>),
+}
+
+/// What there is while a connection stands.
+pub(super) struct Up {
+    pub(super) connection: ConnectionId,
+    pub(super) framing: Framing,
+    pub(super) output: Output,
+    /// The owner has been told that there is output.
+    pub(super) told: bool,
+    /// When anything arrived last.
+    pub(super) heard: Duration,
+    /// When it was asked for a sign of life, if it has not given one since.
+    pub(super) asked: Option<Duration>,
+    /// When the connection is given up for one that waits, unless it shows that it lives.
+    pub(super) probe: Option<Duration>,
+}
+
+impl Peer {
+    pub(super) fn new(node: NodeId) -> Self {
+        Peer { node, state: PeerState::Unknown, watches: BTreeMap::new(), watched: BTreeMap::new(), watches_held: 0 }
+    }
+
+    pub(super) fn up(&mut self) -> Option<&mut Up> {
+        match &mut self.state {
+            PeerState::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// Appends a packet where it goes: into the connection's framing, or into the queue. How much waits then.
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(Framing, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<usize, EncodeError> {
+        match &mut self.state {
+            PeerState::Up(up) => {
+                write(up.framing, up.output.buffer())?;
+                Ok(up.output.len())
+            }
+            PeerState::Connecting { queue, .. } => {
+                write(Framing::Cbor, queue)?;
+                Ok(queue.len())
+            }
+            PeerState::Unknown | PeerState::Lost => Ok(0),
+        }
+    }
+
+    /// The octets that wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        match &self.state {
+            PeerState::Up(up) => up.output.len(),
+            PeerState::Connecting { queue, .. } => queue.len(),
+            PeerState::Unknown | PeerState::Lost => 0,
+        }
+    }
+
+    /// Takes a watch off a port of this node; also says whether it was the last one.
+    pub(super) fn unwatch(&mut self, port: &str, id: WatchId) -> Option<(Watch, bool)> {
+        let watches = self.watches.get_mut(port)?;
+        let place = watches.iter().position(|watch| watch.id == id)?;
+        let watch = watches.swap_remove(place);
+        let last = watches.is_empty();
+        if last {
+            self.watches.remove(port);
+        }
+        Some((watch, last))
+    }
+
+    /// Nothing is known of it that is worth keeping.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty()
+    }
+}
+
+/// Writes what waited for a connection into the framing of the connection.
+pub(super) fn transcribe(queue: &[u8], framing: Framing, output: &mut Vec<u8>) {
+    use crate::framing::{Packet, Scan, Scanner};
+    if framing == Framing::Cbor {
+        output.extend_from_slice(queue);
+        return;
+    }
+    let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+    let mut scanner = Scanner::new(Framing::Cbor, unlimited);
+    let mut rest = queue;
+    // The queue holds what we have written ourselves: whole packets.
+    while let Ok(Scan::Packet { start, end }) = scanner.scan(rest) {
+        let packet = Packet::scanned(Framing::Cbor, &rest[start..end]);
+        if packet.relay(framing, &unlimited, output).is_err() {
+            return;
+        }
+        rest = &rest[end..];
+    }
+}

@@ -1,0 +1,227 @@
+//! Ports: the table of them, and the code that they run.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::context::Context;
+use super::reasons::Outcome;
+use super::watch::{Watch, WatchId};
+use crate::framing::Elements;
+use crate::names::PortNames;
+
+/// What a port does with a message: it gets the elements behind the port name, or behind the tag. It must not block.
+pub type Handler = Box<dyn FnMut(&mut Context<'_>, Elements<'_>) -> Outcome>;
+
+/// Which port: its slot in the low half, and how often the slot has been used in the high half, so that no two are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PortKey(u64);
+
+impl PortKey {
+    fn new(slot: usize, generation: u32) -> Self {
+        PortKey(slot as u64 | u64::from(generation) << 32)
+    }
+
+    fn slot(self) -> usize {
+        (self.0 & u64::from(u32::MAX)) as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Who is told when a port ends.
+pub(super) enum Watcher {
+    Own(Watch),
+    /// The peer in this place of the table of peers, once for each time that it asked.
+    Peer(usize),
+}
+
+/// A port that has not ended.
+pub(super) struct Port {
+    code: Code,
+    /// It was made by name or by spawning: it ignores what it has no code for (`PORT-3`).
+    named: Option<Box<str>>,
+    pub(super) watchers: Vec<Watcher>,
+}
+
+/// The code of a port.
+#[derive(Default)]
+struct Code {
+    default: Option<Handler>,
+    tags: Vec<(Box<str>, Handler)>,
+    /// Changes that were made while the code ran; `None` while it does not run.
+    running: Option<Vec<Change>>,
+}
+
+enum Change {
+    Default(Option<Handler>),
+    Tag(Box<str>, Option<Handler>),
+}
+
+impl Code {
+    fn change(&mut self, change: Change) {
+        match &mut self.running {
+            Some(changes) => changes.push(change),
+            None => self.apply(change),
+        }
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Default(handler) => self.default = handler,
+            Change::Tag(tag, handler) => {
+                self.tags.retain(|(other, _)| *other != tag);
+                self.tags.extend(handler.map(|handler| (tag, handler)));
+            }
+        }
+    }
+}
+
+/// The code of a port, taken out of the table while it runs.
+pub(super) struct Running {
+    key: PortKey,
+    code: Code,
+    lenient: bool,
+}
+
+/// What running the code of a port came to.
+pub(super) enum Ran {
+    Done(Outcome),
+    /// There was no code for the message, which has this tag.
+    Unhandled(String),
+}
+
+impl Running {
+    /// Runs the code that is for the message.
+    pub(super) fn run(&mut self, context: &mut Context<'_>, elements: Elements<'_>) -> Ran {
+        if !self.code.tags.is_empty() {
+            let mut behind = elements.clone();
+            if let Some(tag) = behind.name()
+                && let Some((_, handler)) = self.code.tags.iter_mut().find(|(other, _)| **other == *tag)
+            {
+                return Ran::Done(handler(context, behind));
+            }
+        }
+        match &mut self.code.default {
+            Some(handler) => Ran::Done(handler(context, elements)),
+            None if self.lenient => Ran::Done(Ok(())),
+            None => Ran::Unhandled(elements.clone().name().unwrap_or_default().into_owned()),
+        }
+    }
+}
+
+/// The ports of a node.
+pub(super) struct Ports {
+    names: PortNames,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    by_name: BTreeMap<Box<str>, PortKey>,
+}
+
+struct Slot {
+    generation: u32,
+    port: Option<Port>,
+}
+
+impl Ports {
+    pub(super) fn new(names: PortNames) -> Self {
+        Ports { names, slots: Vec::new(), free: Vec::new(), by_name: BTreeMap::new() }
+    }
+
+    /// Makes a port without code; `None` if there is one of that name.
+    pub(super) fn make(&mut self, name: Option<&str>) -> Option<PortKey> {
+        if name.is_some_and(|name| name.is_empty() || self.find(name).is_some()) {
+            return None;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, port: None });
+            self.slots.len() - 1
+        });
+        let key = PortKey::new(slot, self.slots[slot].generation);
+        if let Some(name) = name {
+            self.by_name.insert(name.into(), key);
+        }
+        self.slots[slot].port = Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new() });
+        Some(key)
+    }
+
+    /// Takes a port out of the table: it has ended.
+    pub(super) fn remove(&mut self, key: PortKey) -> Option<Port> {
+        self.get(key)?;
+        let slot = &mut self.slots[key.slot()];
+        let port = slot.port.take()?;
+        // A slot whose generations are used up rests: no name comes back.
+        if let Some(generation) = slot.generation.checked_add(1) {
+            slot.generation = generation;
+            self.free.push(key.slot());
+        }
+        if let Some(name) = &port.named {
+            self.by_name.remove(name);
+        }
+        Some(port)
+    }
+
+    pub(super) fn get(&mut self, key: PortKey) -> Option<&mut Port> {
+        let slot = self.slots.get_mut(key.slot())?;
+        if slot.generation == key.generation() { slot.port.as_mut() } else { None }
+    }
+
+    /// Finds a port by its name, generated or given.
+    pub(super) fn find(&mut self, name: &str) -> Option<PortKey> {
+        match self.names.number(name).map(PortKey) {
+            Some(key) => self.get(key).filter(|port| port.named.is_none()).map(|_| key),
+            None => self.by_name.get(name).copied(),
+        }
+    }
+
+    /// The name of a port, also of one that has ended if it was a generated one.
+    pub(super) fn name(&mut self, key: PortKey) -> String {
+        match self.get(key).and_then(|port| port.named.as_deref()) {
+            Some(name) => name.into(),
+            None => self.names.name(key.0),
+        }
+    }
+
+    pub(super) fn set_default(&mut self, key: PortKey, handler: Option<Handler>) {
+        if let Some(port) = self.get(key) {
+            port.code.change(Change::Default(handler));
+        }
+    }
+
+    pub(super) fn set_tag(&mut self, key: PortKey, tag: &str, handler: Option<Handler>) {
+        if let Some(port) = self.get(key) {
+            port.code.change(Change::Tag(tag.into(), handler));
+        }
+    }
+
+    /// Takes the code of a port out to run it.
+    pub(super) fn take_code(&mut self, key: PortKey) -> Option<Running> {
+        let port = self.get(key)?;
+        if port.code.running.is_some() {
+            return None;
+        }
+        let code = core::mem::replace(&mut port.code, Code { running: Some(Vec::new()), ..Code::default() });
+        Some(Running { key, code, lenient: port.named.is_some() })
+    }
+
+    /// Puts code back that has run, with the changes that were made meanwhile; drops it if the port has ended.
+    pub(super) fn put_back(&mut self, running: Running) {
+        if let Some(port) = self.get(running.key) {
+            let changes = core::mem::replace(&mut port.code, running.code).running.unwrap_or_default();
+            changes.into_iter().for_each(|change| port.code.apply(change));
+        }
+    }
+
+    /// Takes a watch off a port.
+    pub(super) fn unwatch(&mut self, key: PortKey, id: WatchId) -> Option<Watch> {
+        let watchers = &mut self.get(key)?.watchers;
+        let place = watchers.iter().position(|watcher| matches!(watcher, Watcher::Own(watch) if watch.id == id))?;
+        match watchers.swap_remove(place) {
+            Watcher::Own(watch) => Some(watch),
+            Watcher::Peer(_) => None,
+        }
+    }
+}

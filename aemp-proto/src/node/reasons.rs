@@ -1,0 +1,107 @@
+//! Why a port ended.
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::framing::{DecodeError, EncodeError};
+use crate::names::{NodeId, PortId};
+use crate::value::Value;
+
+/// Why a port ended: any values; none if it ended normally. By custom the first one is a word that says which kind of end it was.
+#[derive(Clone, PartialEq, Default)]
+pub struct Reasons(Vec<Value>);
+
+impl Reasons {
+    /// The end of a port that did what it was there for.
+    pub fn normal() -> Self {
+        Reasons::default()
+    }
+
+    /// An end with these reasons.
+    pub fn new<T: Into<Value>>(reasons: impl IntoIterator<Item = T>) -> Self {
+        Reasons(reasons.into_iter().map(Into::into).collect())
+    }
+
+    /// A port whose code failed (`PORT-2`).
+    pub fn die(what: impl Into<Value>) -> Self {
+        Reasons(vec!["die".into(), what.into()])
+    }
+
+    /// The connection to a node was lost, or cannot be made (`MON-8`).
+    pub fn transport_error(node: &NodeId, text: &str) -> Self {
+        Reasons::new(["transport_error", node.as_str(), text])
+    }
+
+    /// A port that never was, or is no more (`MON-2`).
+    pub(super) fn no_such_port(port: &PortId) -> Self {
+        Reasons::new(["no_such_port", "cannot monitor nonexistent port", &port.to_string()])
+    }
+
+    /// A message for which a port has no code (`PORT-3`).
+    pub(super) fn unhandled(tag: &str) -> Self {
+        /// What a text shows of a tag.
+        const SHOWN: usize = 30;
+        let printable = |c: char| if (' '..='~').contains(&c) { c } else { '.' };
+        let tag: String = tag.chars().take(SHOWN).map(printable).collect();
+        Reasons::new(["unhandled_message".into(), alloc::format!("no callback found for message '{tag}'")])
+    }
+
+    /// Whether the port ended normally.
+    pub fn is_normal(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The reasons.
+    pub fn values(&self) -> &[Value] {
+        &self.0
+    }
+
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+impl From<Vec<Value>> for Reasons {
+    fn from(values: Vec<Value>) -> Self {
+        Reasons(values)
+    }
+}
+
+/// What the code of a port returns when it fails: the port ends with the reasons `"die"` and this.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure(pub Value);
+
+impl From<&str> for Failure {
+    fn from(text: &str) -> Self {
+        Failure(text.into())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Failure(text.into())
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Failure(error.to_string().into())
+    }
+}
+
+impl From<EncodeError> for Failure {
+    fn from(error: EncodeError) -> Self {
+        Failure(error.to_string().into())
+    }
+}
+
+/// What the code of a port returns.
+pub type Outcome = Result<(), Failure>;

@@ -1,0 +1,157 @@
+//! What other nodes ask of the node port (section 7.2 of the specification).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::core::Core;
+use super::port::Watcher;
+use super::reasons::Reasons;
+use crate::framing::Elements;
+use crate::names::{NodeId, PortId};
+use crate::value::Value;
+
+/// The request that makes a port.
+pub(super) const SPAWN: &str = "AnyEvent::MP::_spawn";
+
+/// The requests that every node has.
+const KNOWN: [&str; 10] = ["mon0", "mon1", "kil0", "kil1", "snd", "can", "time", "devnull", "eval", SPAWN];
+
+/// The text with which a node that runs no code answers `eval` (`NODE-6`).
+const NO_CODE: &str = "this node runs no code";
+
+/// Handles a request whose port name has been taken. `peer` is the place of the node that sent it; none for ourselves.
+///
+/// Arguments that are missing or of the wrong kind make the request nothing (`NODE-1`).
+pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, peer: Option<usize>) {
+    let Some(name) = elements.name() else { return };
+    let refused = core.config.secure && peer.is_some();
+    match &*name {
+        // A keepalive (`MSG-4`).
+        "" | "devnull" => {}
+        "mon1" => mon1(core, elements, peer),
+        "mon0" => mon0(core, elements, peer),
+        "kil0" => kil0(core, elements, peer),
+        "kil1" => kil1(core, elements),
+        "eval" => eval(core, elements),
+        "can" => can(core, elements),
+        "time" => time(core, elements),
+        _ if refused => {}
+        "snd" => snd(core, elements),
+        SPAWN => spawn(core, elements, source),
+        _ => {
+            // A function that was registered, and nothing else (`NODE-7`).
+            if let Some(function) = core.function(&name) {
+                core.call_function(&function, elements, source);
+            }
+        }
+    }
+}
+
+fn mon1(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
+    let (Some(name), Some(index)) = (elements.name(), peer) else { return };
+    let limit = core.config.watches;
+    if let Some(key) = core.ports.find(&name) {
+        if let Some(port) = core.ports.get(key) {
+            port.watchers.push(Watcher::Peer(index));
+        }
+        let watched = &mut core.peers[index].watched;
+        *watched.entry(key).or_default() += 1;
+        core.peers[index].watches_held += 1;
+        if core.peers[index].watches_held > limit {
+            core.lose_peer(index, "it watches too many ports");
+        }
+    } else if !name.is_empty() {
+        // The node port never ends, so there is nothing to tell of it.
+        let port = core.id.port(&name);
+        kil0_to(core, index, &name, Reasons::no_such_port(&port));
+    }
+}
+
+/// Tells a peer that a port has ended.
+pub(super) fn kil0_to(core: &mut Core, index: usize, port: &str, reasons: Reasons) {
+    let mut elements = vec![Value::from("kil0"), port.into()];
+    elements.extend(reasons.into_values());
+    core.send_to_node(index, &elements);
+}
+
+fn mon0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
+    let (Some(name), Some(index)) = (elements.name(), peer) else { return };
+    let Some(key) = core.ports.find(&name) else { return };
+    let Some(times) = core.peers[index].watched.get_mut(&key) else { return };
+    *times -= 1;
+    if *times == 0 {
+        core.peers[index].watched.remove(&key);
+    }
+    core.peers[index].watches_held -= 1;
+    if let Some(port) = core.ports.get(key) {
+        let one = port.watchers.iter().position(|watcher| matches!(watcher, Watcher::Peer(other) if *other == index));
+        one.map(|place| port.watchers.swap_remove(place));
+    }
+}
+
+fn kil0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
+    let (Some(name), Some(index)) = (elements.name(), peer) else { return };
+    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
+    // The node itself is watched under the empty name, and does not end so.
+    if name.is_empty() {
+        return;
+    }
+    for watch in core.peers[index].watches.remove(&*name).unwrap_or_default() {
+        core.fire(watch.action, reasons.clone().into());
+    }
+}
+
+fn kil1(core: &mut Core, mut elements: Elements<'_>) {
+    let Some(name) = elements.name() else { return };
+    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
+    if let Some(port) = core.ports.find(&name) {
+        core.end(port, &reasons.into());
+    }
+}
+
+fn snd(core: &mut Core, mut elements: Elements<'_>) {
+    if let Some(to) = port_id(&mut elements) {
+        core.relay_or_report(&to, elements);
+    }
+}
+
+fn can(core: &mut Core, mut elements: Elements<'_>) {
+    let (Some(name), Some(to)) = (elements.name(), port_id(&mut elements)) else { return };
+    let known = KNOWN.contains(&&*name) || core.function(&name).is_some();
+    answer(core, &to, elements, [if known { "1" } else { "" }.into()]);
+}
+
+fn time(core: &mut Core, mut elements: Elements<'_>) {
+    if let Some(to) = port_id(&mut elements) {
+        let time = core.unix_time();
+        answer(core, &to, elements, [time.into()]);
+    }
+}
+
+fn eval(core: &mut Core, mut elements: Elements<'_>) {
+    let (Some(_), Some(to)) = (elements.name(), port_id(&mut elements)) else { return };
+    answer(core, &to, elements, [NO_CODE.into()]);
+}
+
+/// Sends the elements that were given for the answer, and the answer.
+fn answer<const N: usize>(core: &mut Core, to: &PortId, elements: Elements<'_>, answer: [Value; N]) {
+    if let Ok(mut reply) = elements.rest::<Vec<Value>>() {
+        reply.extend(answer);
+        core.send_or_report(to, &reply);
+    }
+}
+
+fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
+    let (Some(name), Some(function)) = (elements.name(), elements.name()) else { return };
+    // `::function` is the main package's, and `main::function` the same.
+    let found = core.function(&function).or_else(|| core.function(function.strip_prefix("main")?));
+    if let Some(function) = found
+        && let Some(port) = core.ports.make(Some(&name))
+    {
+        core.init(port, &function, elements, source);
+    }
+}
+
+fn port_id(elements: &mut Elements<'_>) -> Option<PortId> {
+    elements.name()?.parse().ok()
+}

@@ -1,0 +1,91 @@
+//! Addresses that are dialled until a node is reached there.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::names::NodeId;
+
+/// Which dialling of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(usize);
+
+pub(super) struct Seeds {
+    seeds: Vec<Seed>,
+    random: u64,
+}
+
+struct Seed {
+    address: String,
+    /// The node that was reached there.
+    node: Option<NodeId>,
+    /// When it is dialled next; none while that goes on, or a connection stands.
+    next: Option<Duration>,
+    /// How long to wait after a failure.
+    wait: Duration,
+}
+
+/// How long to wait after the first failure, before jitter.
+const FIRST_WAIT: Duration = Duration::from_millis(1200);
+
+impl Seeds {
+    pub(super) fn new(random: u64) -> Self {
+        Seeds { seeds: Vec::new(), random }
+    }
+
+    pub(super) fn add(&mut self, address: &str, now: Duration) {
+        self.seeds.push(Seed { address: address.to_string(), node: None, next: Some(now), wait: FIRST_WAIT });
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seeds.iter().any(|seed| seed.next.is_some())
+    }
+
+    /// Takes an address that is to be dialled now. Where a node was found to which there is a connection, there is no need.
+    pub(super) fn next_due(&mut self, now: Duration, is_up: impl Fn(&NodeId) -> bool) -> Option<(DialId, String)> {
+        for (place, seed) in self.seeds.iter_mut().enumerate() {
+            if seed.next.is_none_or(|next| next > now) {
+                continue;
+            }
+            if seed.node.as_ref().is_some_and(&is_up) {
+                seed.next = Some(now + FIRST_WAIT);
+                continue;
+            }
+            seed.next = None;
+            return Some((DialId(place), seed.address.clone()));
+        }
+        None
+    }
+
+    /// A node has greeted there.
+    pub(super) fn found(&mut self, dial: DialId, node: &NodeId) {
+        self.seeds[dial.0].node = Some(node.clone());
+    }
+
+    /// The connection came up.
+    pub(super) fn reached(&mut self, dial: DialId) {
+        self.seeds[dial.0].wait = FIRST_WAIT;
+    }
+
+    /// An address could not be reached, or the connection has ended: it is dialled again after a while, twice as long each time, with jitter.
+    pub(super) fn failed(&mut self, dial: DialId, now: Duration, backoff: Duration) -> Option<String> {
+        // A generator that is good enough to keep nodes out of step (SplitMix64).
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let seed = self.seeds.get_mut(dial.0)?;
+        let jitter = seed.wait.mul_f64((mixed >> 40) as f64 / f64::from(1u32 << 24));
+        seed.next = Some(now + seed.wait + jitter);
+        seed.wait = (seed.wait * 2).min(backoff);
+        Some(seed.address.clone())
+    }
+
+    /// Somebody wants a connection to a node: if it has been reached before, dial without waiting.
+    pub(super) fn want(&mut self, node: &NodeId, now: Duration) {
+        let known = self.seeds.iter_mut().filter(|seed| seed.node.as_ref() == Some(node) && seed.next.is_some());
+        known.for_each(|seed| seed.next = Some(now));
+    }
+
+    pub(super) fn knows(&self, node: &NodeId) -> bool {
+        self.seeds.iter().any(|seed| seed.node.as_ref() == Some(node))
+    }
+}
