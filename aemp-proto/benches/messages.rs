@@ -2,14 +2,17 @@
 //!
 //! `cargo bench -p aemp-proto`; figures in `docs/performance.md`.
 
+use std::cell::Cell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::auth::Secret;
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
 use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
-use aemp_proto::names::NodeId;
+use aemp_proto::names::{NodeId, PortId};
+use aemp_proto::node::{ConnectionId, Node, NodeConfig};
 use aemp_proto::value::Value;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -162,5 +165,93 @@ fn link_to_link(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, receiving, sending, link_to_link);
+/// Two nodes that are connected, and what goes to and fro between them.
+fn nodes(framing: Framing) -> ([Node; 2], [ConnectionId; 2]) {
+    let node = |name: &str| {
+        let mut config = Config::new(NodeId::new(name).expect("a node ID"));
+        config.secret = Some(Secret::new(b"swordfish").expect("a secret"));
+        config.framings = vec![framing];
+        Node::new(NodeConfig::new(config), 1, Duration::ZERO, Duration::ZERO)
+    };
+    let mut nodes = [node("a"), node("b")];
+    let mut open =
+        |place: usize, role| nodes[place].open(Duration::ZERO, role, [place as u8; 32], None, None).expect("a connection");
+    let ids = [open(0, Role::Opener), open(1, Role::Acceptor)];
+    for _ in 0..4 {
+        exchange(&mut nodes, ids, 0);
+        exchange(&mut nodes, ids, 1);
+    }
+    assert_eq!(nodes[0].up_nodes().count(), 1);
+    (nodes, ids)
+}
+
+/// Carries what one node has to send to the other.
+fn exchange([a, b]: &mut [Node; 2], ids: [ConnectionId; 2], from: usize) {
+    let (sender, receiver) = if from == 0 { (a, b) } else { (b, a) };
+    let octets = sender.output(ids[from]);
+    receiver.receive(Duration::ZERO, ids[1 - from], octets);
+    sender.advance_output(ids[from], sender.output(ids[from]).len());
+    while sender.poll_writable().is_some() {}
+    while sender.poll_event().is_some() {}
+    if receiver.has_work() {
+        receiver.run(Duration::ZERO);
+    }
+}
+
+/// A port that decodes and checks each number, and how many came.
+fn counting_port(node: &mut Node) -> (PortId, Rc<Cell<u64>>) {
+    let arrived = Rc::new(Cell::new(0));
+    let expected = arrived.clone();
+    let port = node.with(Duration::ZERO, |context| {
+        context.port(move |_, elements| {
+            let (tag, number, _): (&str, u64, &str) = elements.rest()?;
+            if tag != "tick" || number != expected.get() {
+                return Err("out of order".into());
+            }
+            expected.set(number + 1);
+            Ok(())
+        })
+    });
+    (port, arrived)
+}
+
+fn node_to_node(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("node to node");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for framing in Framing::DEFAULT {
+        let (mut nodes, ids) = nodes(framing);
+        let (port, arrived) = counting_port(&mut nodes[1]);
+        let mut number = 0u64;
+        group.bench_function(BenchmarkId::new("snd to a port that decodes", framing), |bencher| {
+            bencher.iter(|| {
+                nodes[0].with(Duration::ZERO, |context| {
+                    for _ in 0..BATCH {
+                        context.send(&port, &("tick", number, "seed#yOLeTj00Mb")).expect("small");
+                        number += 1;
+                    }
+                });
+                exchange(&mut nodes, ids, 0);
+            });
+        });
+        assert_eq!(arrived.get(), number, "messages were lost");
+    }
+    let (mut nodes, _) = nodes(Framing::Cbor);
+    let (port, arrived) = counting_port(&mut nodes[0]);
+    let mut number = 0u64;
+    group.bench_function("snd to a port of the same node", |bencher| {
+        bencher.iter(|| {
+            nodes[0].with(Duration::ZERO, |context| {
+                for _ in 0..BATCH {
+                    context.send(&port, &("tick", number, "seed#yOLeTj00Mb")).expect("small");
+                    number += 1;
+                }
+            });
+            nodes[0].run(Duration::ZERO);
+        });
+    });
+    assert_eq!(arrived.get(), number, "messages were lost");
+    group.finish();
+}
+
+criterion_group!(benches, receiving, sending, link_to_link, node_to_node);
 criterion_main!(benches);

@@ -372,7 +372,7 @@ fn secure_mode_refuses_what_acts_for_others_and_answers_eval_all_the_same() {
     world.settle();
     let (got, fired) = (log(), log());
     with(&mut world, b, |context| {
-        context.register("f", Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Err("called".into())))
+        context.register("f", Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Err("called".into())));
     });
     with(&mut world, a, |context| {
         let me = context.port(noting(&got));

@@ -107,7 +107,7 @@ fn every_sentence_that_binds_has_one_keyword_and_says_whom_it_binds() {
     for (id, sentence) in requirements() {
         assert_eq!(keywords(&sentence).len(), 1, "{id}: {sentence}");
         let party = sentence.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        let parties = ["A sender", "A receiver", "A side", "Each side", "A node", "An opener", "An acceptor"];
+        let parties = ["A sender", "A receiver", "A side", "Each side", "A node", "An opener", "An acceptor", "An arbiter"];
         assert!(parties.contains(&&party[..]), "{id} binds {party:?}");
         assert!(sentence.ends_with(['.', ')']), "{id} ends without a full stop");
     }
