@@ -11,8 +11,8 @@ use aemp_proto::link::{Link, OwnGreeting, Role};
 use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Context, Node, NodeConfig, NodeEvent, Outcome, Reasons};
 use aemp_proto::value::Value;
-use support::pair::{Told, config, give, take};
-use support::vectors::recordings;
+use support::pair::{Told, config, give, link, take};
+use support::vectors::{cases, recordings, same, value};
 use support::world::{World, node_config};
 
 type Log = Rc<RefCell<Vec<Value>>>;
@@ -669,4 +669,74 @@ fn a_reader_that_stops_costs_no_more_than_the_queue_and_loses_nothing_in_silence
     }
     assert!(was_ready[0] && was_ready.contains(&false), "whoever asks can wait");
     assert_eq!(heard(&fired), [values(["transport_error", "b", "too much waits for it"])], "PEER-3, PEER-4");
+}
+
+#[derive(serde::Deserialize)]
+struct NodeCase {
+    ports: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    secure: bool,
+    steps: Vec<Step>,
+}
+
+#[derive(serde::Deserialize)]
+struct Step {
+    receives: serde_json::Value,
+    sends: Vec<serde_json::Value>,
+}
+
+/// Whether a value is the one of the notation, or of the kind that it stands for.
+fn fits(got: &Value, notation: &serde_json::Value) -> bool {
+    match (got, notation, notation.get("anything").and_then(serde_json::Value::as_str)) {
+        (Value::Text(_), _, Some("text")) | (Value::Integer(_) | Value::Float(_), _, Some("number")) => true,
+        (Value::Array(got), serde_json::Value::Array(notation), None) => {
+            got.len() == notation.len() && got.iter().zip(notation).all(|(got, notation)| fits(got, notation))
+        }
+        (_, _, None) => same(got, &value(notation)),
+        _ => false,
+    }
+}
+
+#[test]
+fn a_node_answers_as_the_vectors_say() {
+    for case in cases::<NodeCase>("node.json") {
+        let mut node =
+            Node::new(NodeConfig { secure: case.with.secure, ..node_config("node") }, 1, Duration::ZERO, Duration::ZERO);
+        node.with(Duration::ZERO, |context| {
+            for (name, kind) in &case.with.ports {
+                let fails = kind == "failing";
+                let handler = move |_: &mut Context<'_>, _: Elements<'_>| if fails { Err("oops".into()) } else { Ok(()) };
+                context.named_port(name, handler).expect("the name is free");
+            }
+        });
+        let id = node.open(Duration::ZERO, Role::Acceptor, [9; 32], None, None).expect("a connection");
+        let mut peer = link(config("peer"), Role::Opener);
+        let mut exchange = |peer: &mut Link| {
+            let mut told = Vec::new();
+            loop {
+                let octets = take(peer);
+                node.receive(Duration::ZERO, id, &octets);
+                while node.has_work() {
+                    node.run(Duration::ZERO);
+                }
+                let output = node.output(id).to_vec();
+                node.advance_output(id, output.len());
+                if output.is_empty() {
+                    return told;
+                }
+                give(peer, &output, &mut told).expect("the node behaves");
+            }
+        };
+        exchange(&mut peer);
+        for (number, step) in case.with.steps.iter().enumerate() {
+            peer.send(&value(&step.receives)).expect("it is up");
+            let packets: Vec<_> = exchange(&mut peer)
+                .into_iter()
+                .filter_map(|told| if let Told::Packet(packet) = told { Some(packet) } else { None })
+                .collect();
+            let right =
+                packets.len() == step.sends.len() && packets.iter().zip(&step.sends).all(|(got, right)| fits(got, right));
+            assert!(right, "{}, step {number}: {packets:?}", case.id);
+        }
+    }
 }
