@@ -740,3 +740,68 @@ fn a_node_answers_as_the_vectors_say() {
         }
     }
 }
+
+#[test]
+fn against_a_peer_that_authenticates_at_once_only_one_connection_can_complete() {
+    // The reference sends its line on every connection as soon as it has read the greeting, and knows no arbiter. It would switch to
+    // whichever comes up last, so only one may.
+    for first in [0, 1] {
+        let mut node = Node::new(node_config("node"), 1, Duration::ZERO, Duration::ZERO);
+        let ids = [Role::Opener, Role::Acceptor]
+            .map(|role| node.open(Duration::ZERO, role, [role as u8; 32], None, None).expect("a connection"));
+        let mut reference = [1, 2].map(|nonce| {
+            let config = config("reference");
+            let own = OwnGreeting::new(&config, [nonce; 32], None).expect("a greeting");
+            Link::new(config.into(), Role::Opener, own, Duration::ZERO)
+        });
+        let mut told = [Vec::new(), Vec::new()];
+        let mut closed = Vec::new();
+        for round in 0..6 {
+            for place in if first == 0 { [0, 1] } else { [1, 0] } {
+                if closed.contains(&ids[place]) {
+                    continue;
+                }
+                let output = node.output(ids[place]).to_vec();
+                node.advance_output(ids[place], output.len());
+                give(&mut reference[place], &output, &mut told[place]).expect("the node behaves");
+                let octets = take(&mut reference[place]);
+                node.receive(Duration::ZERO, ids[place], &octets);
+                while let Some(action) = node.poll_action() {
+                    if let aemp_proto::node::Action::Close(id) = action {
+                        closed.push(id);
+                    }
+                }
+            }
+            assert!(reference.iter().filter(|link| link.is_up()).count() <= 1, "PEER-7, round {round}");
+        }
+        assert_eq!(node.up_nodes().count(), 1);
+        assert_eq!(closed, [ids[1 - first]], "the other one is closed");
+        assert!(reference[first].is_up() && !reference[1 - first].is_up(), "PEER-7");
+    }
+}
+
+#[test]
+fn when_the_chosen_connection_fails_another_one_is_taken() {
+    let mut node = Node::new(node_config("b"), 1, Duration::ZERO, Duration::ZERO);
+    let mut open = |nonce| {
+        let id = node.open(Duration::ZERO, Role::Acceptor, [nonce; 32], None, None).expect("a connection");
+        let config = config("reference");
+        let own = OwnGreeting::new(&config, [nonce + 1; 32], None).expect("a greeting");
+        (id, Link::new(config.into(), Role::Opener, own, Duration::ZERO))
+    };
+    let ((first, mut dying), (second, mut living)) = (open(1), open(5));
+    let mut told = Vec::new();
+    for (id, link) in [(first, &mut dying), (second, &mut living)] {
+        let output = node.output(id).to_vec();
+        node.advance_output(id, output.len());
+        // The greeting alone: nobody has authenticated yet.
+        let greeting = take(link);
+        give(link, &output, &mut told).expect("the node behaves");
+        node.receive(Duration::ZERO, id, &greeting);
+    }
+    let line = take(&mut living);
+    node.receive(Duration::ZERO, second, &line);
+    assert_eq!(node.up_nodes().count(), 0, "the first one was chosen");
+    node.closed(Duration::ZERO, first, None);
+    assert_eq!(node.up_nodes().count(), 1, "PEER-7: the second one is taken");
+}
