@@ -43,7 +43,7 @@ fn a_port_costs_at_most_320_octets_and_gives_them_back() {
             let mut sum = n;
             context.port(move |_, elements| {
                 sum += elements.rest::<(usize,)>()?.0;
-                Ok(())
+                if sum < n { Err("it has wrapped".into()) } else { Ok(()) }
             })
         };
         (0..PORTS).map(make).collect()

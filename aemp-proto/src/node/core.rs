@@ -1,7 +1,7 @@
 //! What the code of ports can reach: ports, peers, watches, and the queue of the node's own messages.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -42,7 +42,7 @@ enum Step {
         function: Function,
         end: usize,
     },
-    Fire(WatchAction, Reasons),
+    Fire(Watch, Reasons),
     /// All watches on a peer that was lost have fired.
     Recovered(usize),
     Run(Option<PortKey>, Task),
@@ -62,7 +62,11 @@ pub(super) struct Core {
     next_timer: u64,
     pub(super) peers: Vec<Peer>,
     by_node: BTreeMap<NodeId, usize>,
+    /// Where an idle peer was looked for last.
+    next_place: usize,
     functions: BTreeMap<Box<str>, Function>,
+    /// Watches that are about to fire.
+    firing: BTreeSet<WatchId>,
     timers: BTreeMap<(Duration, u64), (Option<PortKey>, Task)>,
     steps: VecDeque<Step>,
     /// The messages among the steps, in cbor, one behind the other.
@@ -90,7 +94,9 @@ impl Core {
             next_timer: 0,
             peers: Vec::new(),
             by_node: BTreeMap::new(),
+            next_place: 0,
             functions: BTreeMap::new(),
+            firing: BTreeSet::new(),
             timers: BTreeMap::new(),
             steps: VecDeque::new(),
             own: Vec::new(),
@@ -138,8 +144,8 @@ impl Core {
                     let elements = elements_to(end);
                     self.init(port, &function, elements, &own);
                 }
-                Step::Fire(action, reasons) => self.fire_now(action, reasons),
-                Step::Recovered(index) => self.peers[index].state = PeerState::Unknown,
+                Step::Fire(watch, reasons) => self.fire_now(watch, reasons),
+                Step::Recovered(index) => self.recover(index),
                 Step::Run(port, task) => self.run_task(port, task),
             }
         }
@@ -154,6 +160,24 @@ impl Core {
         if port.is_none_or(|port| self.ports.get(port).is_some()) {
             task(&mut Context::new(self, port, None));
         }
+    }
+
+    /// All watches that a loss was to fire have fired. Those that were set meanwhile are of the same run, so they fire first.
+    fn recover(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if !matches!(peer.state, PeerState::Lost) {
+            return;
+        }
+        let late = core::mem::take(&mut peer.watches);
+        if late.is_empty() {
+            peer.state = PeerState::Unknown;
+            return;
+        }
+        let reasons = Reasons::transport_error(&peer.node, "the connection has just been lost");
+        for watch in late.into_values().flatten() {
+            self.fire(watch, reasons.clone());
+        }
+        self.steps.push_back(Step::Recovered(index));
     }
 
     // --- timers ---
@@ -209,11 +233,17 @@ impl Core {
         let Some(ended) = self.ports.remove(port) else { return };
         for watcher in ended.watchers {
             match watcher {
-                Watcher::Own(watch) => self.fire(watch.action, reasons.clone()),
+                Watcher::Own(watch) => self.fire(watch, reasons.clone()),
                 Watcher::Peer(index) => {
-                    self.peers[index].watched.remove(&port);
-                    self.peers[index].watches_held -= 1;
-                    request::kil0_to(self, index, &name, reasons.clone());
+                    // One that is lost by what it is told is told no more.
+                    let Some(times) = self.peers[index].watched.remove(&port) else { continue };
+                    self.peers[index].watches_held -= times;
+                    for _ in 0..times {
+                        request::kil0_to(self, index, &name, reasons.clone());
+                        if self.peers[index].up().is_none() {
+                            break;
+                        }
+                    }
                 }
             }
         }
@@ -252,12 +282,17 @@ impl Core {
 
     // --- watches ---
 
-    pub(super) fn fire(&mut self, action: WatchAction, reasons: Reasons) {
-        self.steps.push_back(Step::Fire(action, reasons));
+    pub(super) fn fire(&mut self, watch: Watch, reasons: Reasons) {
+        self.firing.insert(watch.id);
+        self.steps.push_back(Step::Fire(watch, reasons));
     }
 
-    fn fire_now(&mut self, action: WatchAction, reasons: Reasons) {
-        match action {
+    fn fire_now(&mut self, watch: Watch, reasons: Reasons) {
+        // It may have been given up meanwhile (`MON-12`).
+        if !self.firing.remove(&watch.id) {
+            return;
+        }
+        match watch.action {
             // A normal end does not spread.
             WatchAction::End(_) if reasons.is_normal() => {}
             WatchAction::End(port) => self.end(port, &reasons),
@@ -284,7 +319,7 @@ impl Core {
             // The node port never ends.
             match self.ports.find(target.port()).and_then(|port| self.ports.get(port)) {
                 Some(port) => port.watchers.push(Watcher::Own(Watch { id, action })),
-                None => self.fire(action, Reasons::no_such_port(target)),
+                None => self.fire(Watch { id, action }, Reasons::no_such_port(target)),
             }
         }
         WatchHandle { target: target.clone(), id }
@@ -292,18 +327,23 @@ impl Core {
 
     fn watch_remote(&mut self, target: &PortId, watch: Watch) {
         let index = self.peer(target.node());
-        if let PeerState::Lost = self.peers[index].state {
-            return self.fire(watch.action, Reasons::transport_error(target.node(), "the connection has just been lost"));
-        }
         let watches = self.peers[index].watches.entry(target.port().into()).or_default();
         watches.push(watch);
-        // Watching a node asks nothing of it.
-        if watches.len() == 1 && !target.port().is_empty() {
+        if watches.len() > 1 {
+            return;
+        }
+        if target.port().is_empty() {
+            // Watching a node asks nothing of it, but it must be there (`MON-10`).
+            self.connect(index);
+        } else {
             self.send_to_node(index, &("mon1", target.port()));
         }
     }
 
     pub(super) fn unwatch(&mut self, watch: &WatchHandle) -> bool {
+        if self.firing.remove(&watch.id) {
+            return true;
+        }
         let target = &watch.target;
         if *target.node() == self.id {
             return self.ports.find(target.port()).and_then(|port| self.ports.unwatch(port, watch.id)).is_some();
@@ -364,13 +404,16 @@ impl Core {
         }
     }
 
-    /// Sends a request to a node. Requests are small and of plain values: they can always be written.
-    pub(super) fn send_to_node<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) {
+    /// Sends a request to a node.
+    pub(super) fn try_request<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) -> Result<(), EncodeError> {
         let limits = self.send_limits();
-        let written = self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out));
-        if let Err(error) = written {
-            let to = self.peers[index].node.port("");
-            self.events.push_back(NodeEvent::NotSent { to, error });
+        self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
+    }
+
+    /// Sends a request that the other node must hear: if it cannot be written, that is the loss of the connection.
+    pub(super) fn send_to_node<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) {
+        if self.try_request(index, request).is_err() {
+            self.lose_peer(index, "a request to it cannot be written");
         }
     }
 
@@ -380,12 +423,8 @@ impl Core {
         index: usize,
         write: impl FnOnce(Framing, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
+        self.connect(index);
         let peer = &mut self.peers[index];
-        if let PeerState::Unknown = peer.state {
-            let until = self.now.saturating_add(self.config.connect_timeout);
-            peer.state = PeerState::Connecting { queue: Vec::new(), until };
-            self.wanted.push(index);
-        }
         let waits = peer.write(write)?;
         if let Some(up) = peer.up()
             && !core::mem::replace(&mut up.told, true)
@@ -401,19 +440,38 @@ impl Core {
 
     // --- peers ---
 
+    /// Begins to connect to a peer, if there is no connection.
+    fn connect(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if let PeerState::Unknown = peer.state {
+            let until = self.now.saturating_add(self.config.connect_timeout);
+            peer.state = PeerState::Connecting { queue: Vec::new(), until };
+            self.wanted.push(index);
+        }
+    }
+
     /// The place of a node in the table of peers.
     pub(super) fn peer(&mut self, node: &NodeId) -> usize {
         if let Some(&index) = self.by_node.get(node) {
             return index;
         }
-        // An idle peer's place is taken before the table grows.
-        let index = match self.peers.iter().position(Peer::is_idle) {
-            Some(index) if self.peers.len() > 64 => {
+        /// Places that are looked at for an idle peer before the table grows.
+        const LOOKED_AT: usize = 16;
+        let mut idle = None;
+        for _ in 0..LOOKED_AT.min(self.peers.len()) {
+            self.next_place = (self.next_place + 1) % self.peers.len();
+            if self.peers[self.next_place].is_idle() {
+                idle = Some(self.next_place);
+                break;
+            }
+        }
+        let index = match idle {
+            Some(index) => {
                 self.by_node.remove(&self.peers[index].node);
                 self.peers[index] = Peer::new(node.clone());
                 index
             }
-            _ => {
+            None => {
                 self.peers.push(Peer::new(node.clone()));
                 self.peers.len() - 1
             }
@@ -445,7 +503,7 @@ impl Core {
         }
         let reasons = Reasons::transport_error(&node, text);
         for watch in watches.into_values().flatten() {
-            self.fire(watch.action, reasons.clone());
+            self.fire(watch, reasons.clone());
         }
         self.steps.push_back(Step::Recovered(index));
         match state {

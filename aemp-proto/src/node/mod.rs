@@ -6,8 +6,13 @@
 //! 1. Carry out each [`Action`] of [`poll_action`](Node::poll_action): dial an address, close a connection.
 //! 2. Tell it of each connection with [`open`](Node::open), of its octets with [`receive`](Node::receive), of its end with
 //!    [`closed`](Node::closed).
-//! 3. Write what [`output`](Node::output) has for each connection that [`poll_writable`](Node::poll_writable) names.
+//! 3. Write what [`output`](Node::output) has for each connection that [`poll_writable`](Node::poll_writable) names; one that is named
+//!    may also read again, if it did not [want input](Node::wants_input).
 //! 4. When the [`deadline`](Node::deadline) has come, and as long as [`has_work`](Node::has_work), call [`run`](Node::run).
+//! 5. Take each event of [`poll_event`](Node::poll_event): they wait until then.
+//!
+//! All of that after each call. A node is not `Send`: it lives on one thread. Code of ports must not panic; an owner that cannot be sure
+//! catches that where it registers the code.
 //!
 //! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
 
@@ -107,6 +112,8 @@ struct Connection {
     node: Option<NodeId>,
     /// We go on with it.
     accepted: bool,
+    /// Since when.
+    accepted_at: Option<Duration>,
     /// The place of the peer, once it is up.
     peer: Option<usize>,
 }
@@ -121,6 +128,8 @@ pub struct Node {
     seeds: Seeds,
     actions: VecDeque<Action>,
     writable: VecDeque<ConnectionId>,
+    /// Nodes about whose connections there is something to decide.
+    undecided: Vec<NodeId>,
     next_tick: Duration,
 }
 
@@ -143,6 +152,7 @@ impl Node {
             handshakes: 0,
             actions: VecDeque::new(),
             writable: VecDeque::new(),
+            undecided: Vec::new(),
             next_tick: now,
         }
     }
@@ -240,7 +250,7 @@ impl Node {
         let link = Link::new(self.link_config.clone(), role, own, now);
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
-        self.connections.insert(id, Connection { link, dial, node: None, accepted: false, peer: None });
+        self.connections.insert(id, Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None });
         self.handshakes += 1;
         self.writable.push_back(id);
         Ok(id)
@@ -318,7 +328,7 @@ impl Node {
         let now = self.core.now;
         if let Some(up) = self.core.peers[index].up() {
             (up.heard, up.asked) = (now, None);
-            if up.probe.take().is_some() {
+            if up.probe.take().is_some() | ::core::mem::take(&mut up.suspect) {
                 // It lives, so whoever greets in its name is not let in.
                 let node = self.core.peers[index].node.clone();
                 self.refuse_others(&node, id, "there is a connection to that node, and it lives");
@@ -363,7 +373,13 @@ impl Node {
         let of_node = self.connections.iter().filter(|(_, connection)| connection.node.as_ref() == Some(node));
         let (accepted, waiting): (Vec<_>, Vec<_>) =
             of_node.map(|(id, connection)| (*id, connection)).partition(|(_, connection)| connection.accepted);
-        let Some((first, connection)) = waiting.first() else { return };
+        let Some((first, connection)) = waiting.first() else {
+            // Whoever greeted in its name is gone, and so is the question.
+            if let Some(up) = self.core.known_peer(node).and_then(|index| self.core.peers[index].up()) {
+                (up.probe, up.suspect) = (None, false);
+            }
+            return;
+        };
         let speaks =
             |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(ARBITER));
         let arbiter = !speaks(connection) || self.core.id < *node;
@@ -375,6 +391,7 @@ impl Node {
         };
         if let Some(index) = self.core.known_peer(node)
             && let Some(up) = self.core.peers[index].up()
+            && !up.suspect
         {
             if up.probe.is_none() {
                 up.probe = Some(self.core.now + self.core.config.probe_timeout);
@@ -395,7 +412,12 @@ impl Node {
 
     fn accept(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.accepted = true;
+        if ::core::mem::replace(&mut connection.accepted, true) {
+            return;
+        }
+        connection.accepted_at = Some(self.core.now);
+        // It may read again.
+        self.writable.push_back(id);
         match connection.link.accept() {
             Ok(Accepted::Authenticating) => self.pump(id, &[]),
             Ok(Accepted::StartTls(_)) => self.gone(id, "TLS is not there yet"),
@@ -408,19 +430,35 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (Some(node), Some(framing)) = (connection.node.clone(), connection.link.sends()) else { return };
         let index = self.core.peer(&node);
-        if let PeerState::Lost = self.core.peers[index].state {
+        /// How often code that runs when a watch fires may set new watches on what is lost, before the connection is given up.
+        const PATIENCE: usize = 100;
+        if self.core.peers[index].up().is_some_and(|up| up.suspect) {
+            self.core.lose_peer(index, "the node has come back, and this connection is dead");
+        }
+        for _ in 0..PATIENCE {
+            if !matches!(self.core.peers[index].state, PeerState::Lost) {
+                break;
+            }
             // First fires what an earlier connection left behind.
             self.core.run_steps();
         }
+        if let PeerState::Lost = self.core.peers[index].state {
+            return self.gone(id, "what the last connection left behind has no end");
+        }
+        let limits = self.core.send_limits();
         let peer = &mut self.core.peers[index];
         if peer.up().is_some() {
             // Another one was faster; the arbiter sees to it that this does not happen.
             return self.gone(id, "there is a connection to that node already");
         }
         let mut output = Output::default();
-        if let PeerState::Connecting { queue, .. } = &peer.state {
-            peer::transcribe(queue, framing, output.buffer());
+        if let PeerState::Connecting { queue, .. } = &peer.state
+            && !peer::transcribe(queue, framing, &limits, output.buffer())
+        {
+            self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
+            return self.gone(id, "what waited cannot be written in its framing");
         }
+        let peer = &mut self.core.peers[index];
         let (now, waits) = (self.core.now, output.len() > 0);
         peer.state = PeerState::Up(Box::new(Up {
             connection: id,
@@ -429,6 +467,7 @@ impl Node {
             heard: now,
             asked: None,
             probe: None,
+            suspect: false,
             told: waits,
         }));
         connection.peer = Some(index);
@@ -470,23 +509,28 @@ impl Node {
                 self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
             }
         }
-        // Another connection of that node may have waited for this one.
-        if let Some(node) = connection.node {
-            self.decide(&node);
-        }
+        // Another connection of that node may have waited for this one, or a probe was for this one.
+        self.undecided.extend(connection.node);
     }
 
     /// Carries out what the code of ports has caused.
     fn settle(&mut self) {
+        loop {
+            self.close_and_want();
+            // One after the other, not one within the other: strangers choose how many there are.
+            let Some(node) = self.undecided.pop() else { return };
+            self.decide(&node);
+        }
+    }
+
+    fn close_and_want(&mut self) {
         while let Some(id) = self.core.closing.pop() {
             if let Some(connection) = self.connections.remove(&id) {
                 self.actions.push_back(Action::Close(id));
                 if let Some(dial) = connection.dial {
                     self.seeds.failed(dial, self.core.now, self.core.config.backoff);
                 }
-                if let Some(node) = connection.node {
-                    self.decide(&node);
-                }
+                self.undecided.extend(connection.node);
             }
         }
         while let Some(index) = self.core.wanted.pop() {
@@ -511,6 +555,7 @@ impl Node {
         for (id, error) in late {
             self.gone(id, &error.to_string());
         }
+        self.hurry();
         for index in 0..self.core.peers.len() {
             self.look_after(index);
         }
@@ -519,6 +564,22 @@ impl Node {
             |node: &NodeId| core.known_peer(node).is_some_and(|index| matches!(core.peers[index].state, PeerState::Up(_)));
         while let Some((dial, address)) = self.seeds.next_due(now, is_up) {
             self.actions.push_back(Action::Dial { dial, address });
+        }
+    }
+
+    /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no secret.
+    fn hurry(&mut self) {
+        let patience = 2 * self.core.config.probe_timeout;
+        let waits =
+            |node: &NodeId| self.connections.values().any(|other| !other.accepted && other.node.as_ref() == Some(node));
+        let late = |connection: &Connection| {
+            connection.peer.is_none()
+                && connection.accepted_at.is_some_and(|at| self.core.now.saturating_sub(at) >= patience)
+                && connection.node.as_ref().is_some_and(waits)
+        };
+        let late: Vec<_> = self.connections.iter().filter(|(_, connection)| late(connection)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.gone(id, "it takes too long, and another connection of that node waits");
         }
     }
 
@@ -536,8 +597,10 @@ impl Node {
             }
             PeerState::Up(up) => {
                 if up.probe.is_some_and(|until| now >= until) {
-                    self.core.lose_peer(index, "it greets again, and this connection is dead");
-                } else if now.saturating_sub(up.heard) >= silence {
+                    (up.probe, up.suspect) = (None, true);
+                    let node = self.core.peers[index].node.clone();
+                    self.undecided.push(node);
+                } else if up.asked.is_some_and(|asked| now.saturating_sub(asked) >= silence.saturating_sub(quiet)) {
                     self.core.lose_peer(index, "no sign of life");
                 } else if now.saturating_sub(up.heard) >= quiet && up.asked.is_none() {
                     up.asked = Some(now);

@@ -50,8 +50,10 @@ pub(super) struct Up {
     pub(super) heard: Duration,
     /// When it was asked for a sign of life, if it has not given one since.
     pub(super) asked: Option<Duration>,
-    /// When the connection is given up for one that waits, unless it shows that it lives.
+    /// Until when it is to show that it lives, because its node greets again.
     pub(super) probe: Option<Duration>,
+    /// It has not: whoever authenticates in its name takes its place. A greeting alone proves nothing (`GREET-20`).
+    pub(super) suspect: bool,
 }
 
 impl Peer {
@@ -111,22 +113,23 @@ impl Peer {
     }
 }
 
-/// Writes what waited for a connection into the framing of the connection.
-pub(super) fn transcribe(queue: &[u8], framing: Framing, output: &mut Vec<u8>) {
+/// Writes what waited for a connection into the framing of the connection; false if something cannot be written in it.
+pub(super) fn transcribe(queue: &[u8], framing: Framing, limits: &Limits, output: &mut Vec<u8>) -> bool {
     use crate::framing::{Packet, Scan, Scanner};
     if framing == Framing::Cbor {
         output.extend_from_slice(queue);
-        return;
+        return true;
     }
-    let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+    let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
     let mut scanner = Scanner::new(Framing::Cbor, unlimited);
     let mut rest = queue;
     // The queue holds what we have written ourselves: whole packets.
     while let Ok(Scan::Packet { start, end }) = scanner.scan(rest) {
         let packet = Packet::scanned(Framing::Cbor, &rest[start..end]);
-        if packet.relay(framing, &unlimited, output).is_err() {
-            return;
+        if packet.relay(framing, limits, output).is_err() {
+            return false;
         }
         rest = &rest[end..];
     }
+    true
 }

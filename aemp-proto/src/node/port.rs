@@ -133,7 +133,9 @@ impl Ports {
 
     /// Makes a port without code; `None` if there is one of that name.
     pub(super) fn make(&mut self, name: Option<&str>) -> Option<PortKey> {
-        if name.is_some_and(|name| name.is_empty() || self.find(name).is_some()) {
+        // A name of the generated form stands for a generated port, now or later.
+        let taken = |name: &str| name.is_empty() || self.names.number(name).is_some() || self.by_name.contains_key(name);
+        if name.is_some_and(taken) {
             return None;
         }
         let slot = self.free.pop().unwrap_or_else(|| {

@@ -25,6 +25,8 @@ const NO_CODE: &str = "this node runs no code";
 pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, peer: Option<usize>) {
     let Some(name) = elements.name() else { return };
     let refused = core.config.secure && peer.is_some();
+    // What we send for a peer may not make us act as if we had asked ourselves.
+    let asker = peer.map(|_| source);
     match &*name {
         // A keepalive (`MSG-4`).
         "" | "devnull" => {}
@@ -32,11 +34,11 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         "mon0" => mon0(core, elements, peer),
         "kil0" => kil0(core, elements, peer),
         "kil1" => kil1(core, elements),
-        "eval" => eval(core, elements),
-        "can" => can(core, elements),
-        "time" => time(core, elements),
+        "eval" => eval(core, elements, asker),
+        "can" => can(core, elements, asker),
+        "time" => time(core, elements, asker),
+        "snd" => snd(core, elements, asker),
         _ if refused => {}
-        "snd" => snd(core, elements),
         SPAWN => spawn(core, elements, source),
         _ => {
             // A function that was registered, and nothing else (`NODE-7`).
@@ -67,11 +69,13 @@ fn mon1(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     }
 }
 
-/// Tells a peer that a port has ended.
+/// Tells a peer that a port has ended. It must hear of that: reasons that are too large to send become a text that says so.
 pub(super) fn kil0_to(core: &mut Core, index: usize, port: &str, reasons: Reasons) {
     let mut elements = vec![Value::from("kil0"), port.into()];
     elements.extend(reasons.into_values());
-    core.send_to_node(index, &elements);
+    if core.try_request(index, &elements).is_err() {
+        core.send_to_node(index, &("kil0", port, "die", "the reasons are too large to send"));
+    }
 }
 
 fn mon0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
@@ -97,7 +101,7 @@ fn kil0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
         return;
     }
     for watch in core.peers[index].watches.remove(&*name).unwrap_or_default() {
-        core.fire(watch.action, reasons.clone().into());
+        core.fire(watch, reasons.clone().into());
     }
 }
 
@@ -109,27 +113,39 @@ fn kil1(core: &mut Core, mut elements: Elements<'_>) {
     }
 }
 
-fn snd(core: &mut Core, mut elements: Elements<'_>) {
-    if let Some(to) = port_id(&mut elements) {
+/// Where a node may have us send something: in secure mode only to itself, and never a request to ourselves, since that would come
+/// with our own authority.
+fn destination(core: &Core, elements: &mut Elements<'_>, asker: Option<&NodeId>) -> Option<PortId> {
+    let to: PortId = elements.name()?.parse().ok()?;
+    let allowed = match asker {
+        Some(asker) if core.config.secure => to.node() == asker,
+        Some(_) => *to.node() != core.id || !to.port().is_empty(),
+        None => true,
+    };
+    allowed.then_some(to)
+}
+
+fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+    if let Some(to) = destination(core, &mut elements, asker) {
         core.relay_or_report(&to, elements);
     }
 }
 
-fn can(core: &mut Core, mut elements: Elements<'_>) {
-    let (Some(name), Some(to)) = (elements.name(), port_id(&mut elements)) else { return };
+fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+    let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
     let known = KNOWN.contains(&&*name) || core.function(&name).is_some();
     answer(core, &to, elements, [if known { "1" } else { "" }.into()]);
 }
 
-fn time(core: &mut Core, mut elements: Elements<'_>) {
-    if let Some(to) = port_id(&mut elements) {
+fn time(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+    if let Some(to) = destination(core, &mut elements, asker) {
         let time = core.unix_time();
         answer(core, &to, elements, [time.into()]);
     }
 }
 
-fn eval(core: &mut Core, mut elements: Elements<'_>) {
-    let (Some(_), Some(to)) = (elements.name(), port_id(&mut elements)) else { return };
+fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+    let (Some(_), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
     answer(core, &to, elements, [NO_CODE.into()]);
 }
 
@@ -144,14 +160,11 @@ fn answer<const N: usize>(core: &mut Core, to: &PortId, elements: Elements<'_>, 
 fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
     let (Some(name), Some(function)) = (elements.name(), elements.name()) else { return };
     // `::function` is the main package's, and `main::function` the same.
-    let found = core.function(&function).or_else(|| core.function(function.strip_prefix("main")?));
+    let main = || function.strip_prefix("main").filter(|rest| rest.starts_with("::"));
+    let found = core.function(&function).or_else(|| core.function(main()?));
     if let Some(function) = found
         && let Some(port) = core.ports.make(Some(&name))
     {
         core.init(port, &function, elements, source);
     }
-}
-
-fn port_id(elements: &mut Elements<'_>) -> Option<PortId> {
-    elements.name()?.parse().ok()
 }

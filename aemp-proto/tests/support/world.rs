@@ -287,7 +287,7 @@ impl World {
     }
 
     /// Gives an end what has arrived there.
-    fn deliver(&mut self, wire: usize, end: usize) {
+    pub fn deliver(&mut self, wire: usize, end: usize) {
         let now = self.now;
         let End { host, connection } = self.wires[wire].ends[end];
         let mut freed = false;
