@@ -1,0 +1,78 @@
+//! `aemp snd`, `aemp cal` and `aemp mon`.
+
+use std::time::Duration;
+
+use aemp_node::proto::framing::{Framing, Limits, Packet};
+use aemp_node::proto::names::PortId;
+use aemp_node::proto::value::Value;
+use clap::Args;
+
+use crate::Failure;
+use crate::options::Join;
+
+/// A message for a port.
+#[derive(Args)]
+pub(crate) struct Message {
+    /// The port ID, such as `seed#echo`
+    port: String,
+    /// The elements; what begins with `[`, `{` or `"` is JSON, all else a text
+    elements: Vec<String>,
+}
+
+impl Message {
+    fn parse(&self) -> Result<(PortId, Vec<Value>), Failure> {
+        Ok((port_id(&self.port)?, self.elements.iter().map(|text| element(text)).collect::<Result<_, _>>()?))
+    }
+}
+
+fn port_id(text: &str) -> Result<PortId, Failure> {
+    text.parse().map_err(|error| Failure::usage(format!("{text:?} is no port ID: {error}")))
+}
+
+fn element(text: &str) -> Result<Value, Failure> {
+    if !text.starts_with(['[', '{', '"']) {
+        return Ok(text.into());
+    }
+    // As the only element of a packet, so that it is read as from the wire.
+    let packet = format!("[{text}]");
+    let packet = Packet::parse(Framing::Json, packet.as_bytes(), &Limits::default())
+        .map_err(|error| Failure::usage(format!("{text:?} is no JSON: {error}")))?;
+    packet.decode::<(Value,)>().map(|(value,)| value).map_err(|_| Failure::usage(format!("{text:?} is more than one value")))
+}
+
+fn json(values: &[Value]) -> Result<String, Failure> {
+    let mut out = Vec::new();
+    let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+    Framing::Json.encode(values, &unlimited, &mut out).map_err(Failure::refused)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+pub(crate) async fn snd(join: Join, message: Message) -> Result<(), Failure> {
+    let (to, elements) = message.parse()?;
+    let node = join.join().await?;
+    let port = to.clone();
+    node.with(move |context| context.send(&port, &elements)).await.map_err(Failure::refused)?.map_err(Failure::refused)?;
+    // An echo comes back only when everything before it has arrived.
+    node.call(&to.node().port(""), vec!["snd".into()], None).await.map(drop).map_err(Failure::refused)
+}
+
+pub(crate) async fn cal(join: Join, message: Message, timeout: Option<f64>) -> Result<(), Failure> {
+    let (to, elements) = message.parse()?;
+    let timeout = timeout
+        .map(Duration::try_from_secs_f64)
+        .transpose()
+        .map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
+    let answer = join.join().await?.call(&to, elements, timeout).await.map_err(Failure::refused)?;
+    println!("{}", json(&answer)?);
+    Ok(())
+}
+
+pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {
+    let port = port_id(port)?;
+    let node = join.join().await?;
+    let ended = node.watch(&port).await.map_err(Failure::refused)?;
+    eprintln!("watching {port}");
+    let reasons = ended.await.map_err(Failure::refused)?;
+    println!("{}", json(reasons.values())?);
+    Ok(())
+}

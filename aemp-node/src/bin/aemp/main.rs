@@ -1,0 +1,98 @@
+//! The program `aemp`: a node to run, and a hand to reach into others.
+
+mod ask;
+mod demo;
+mod options;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use options::Join;
+
+/// Talks AEMP: messages between named ports on many hosts, over a wire that a person can type.
+///
+/// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line.
+///
+/// Exit codes: 0 done; 1 the other side refused, ended or did not answer; 2 the command line is wrong; 3 nothing could be reached.
+#[derive(Parser)]
+#[command(name = "aemp", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a node until it is interrupted; prints `ready NODEID ADDRESS[,ADDRESS…]` when it listens
+    Run(run::Run),
+    /// Sends a message to a port; ends when it has arrived at its node
+    Snd {
+        #[command(flatten)]
+        join: Join,
+        #[command(flatten)]
+        message: ask::Message,
+    },
+    /// Sends a message with a port for the answer as the last element, and prints the answer as JSON
+    Cal {
+        #[command(flatten)]
+        join: Join,
+        #[command(flatten)]
+        message: ask::Message,
+        /// Seconds to wait for the answer; without it, until the port ends
+        #[arg(long)]
+        timeout: Option<f64>,
+    },
+    /// Waits until a port or a node ends, and prints the reasons as JSON
+    Mon {
+        #[command(flatten)]
+        join: Join,
+        /// The port ID, such as `seed#echo`, or a node ID
+        port: String,
+    },
+    /// Shows two nodes in this process that meet, talk, watch, spawn and fail
+    Demo,
+}
+
+/// Why the program ends: the exit code, and one line for people.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+impl Failure {
+    /// The other side refused, ended or did not answer.
+    fn refused(text: impl ToString) -> Self {
+        Failure { code: 1, text: text.to_string() }
+    }
+
+    /// The command line is wrong.
+    fn usage(text: impl ToString) -> Self {
+        Failure { code: 2, text: text.to_string() }
+    }
+
+    /// Nothing could be reached.
+    fn unreachable(text: impl ToString) -> Self {
+        Failure { code: 3, text: text.to_string() }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(run) => run.run().await,
+        Command::Snd { join, message } => ask::snd(join, message).await,
+        Command::Cal { join, message, timeout } => ask::cal(join, message, timeout).await,
+        Command::Mon { join, port } => ask::mon(join, &port).await,
+        Command::Demo => demo::demo().await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aemp: {}", failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What several commands take from the command line.
+
+use std::path::PathBuf;
+
+use aemp_node::proto::auth::{Method, Secret};
+use aemp_node::proto::framing::Framing;
+use aemp_node::proto::names::NodeId;
+use aemp_node::proto::node::NodeEvent;
+use aemp_node::{Config, Node};
+use clap::Args;
+
+use crate::Failure;
+
+/// How to be a node of the network.
+#[derive(Args)]
+pub(crate) struct Identity {
+    /// This node's ID; `%n` is the name of the host, `%u` and a `/` at the end become a random word
+    #[arg(long, value_name = "ID")]
+    pub(crate) node_id: Option<String>,
+    /// A file with the secret, whose last line end does not count; else the variable AEMP_SECRET
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Framings, best first: cbor, json
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    framing: Vec<String>,
+    /// Methods that are accepted, best first: tls_sha3_512, hmac_sha3_512, hmac_sha2_256, cleartext, tls_anon
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    accept: Vec<String>,
+}
+
+/// How to reach the network.
+#[derive(Args)]
+pub(crate) struct Join {
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// The address of a node of the network
+    #[arg(long, value_name = "HOST:PORT")]
+    seed: String,
+}
+
+impl Identity {
+    pub(crate) fn config(&self, default_id: &str) -> Result<Config, Failure> {
+        let id = expand(self.node_id.as_deref().unwrap_or(default_id))?;
+        let mut config = Config::new(NodeId::new(&id).map_err(|error| Failure::usage(format!("--node-id {id}: {error}")))?);
+        config.node.link.secret = Some(self.secret()?);
+        if !self.framing.is_empty() {
+            config.node.link.framings = named("--framing", &self.framing, Framing::from_name)?;
+        }
+        if !self.accept.is_empty() {
+            config.node.link.accept = named("--accept", &self.accept, Method::from_name)?;
+        }
+        Ok(config)
+    }
+
+    fn secret(&self) -> Result<Secret, Failure> {
+        let text = match &self.secret_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| Failure::usage(format!("--secret-file {}: {error}", file.display())))?,
+            None => std::env::var("AEMP_SECRET")
+                .map_err(|_| Failure::usage("there is no secret: use --secret-file, or set AEMP_SECRET"))?,
+        };
+        Secret::from_text(text.strip_suffix('\n').unwrap_or(&text)).map_err(Failure::usage)
+    }
+}
+
+fn named<T>(option: &str, names: &[String], find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
+    let find = |name: &String| find(name).ok_or_else(|| Failure::usage(format!("{option}: there is no {name:?}")));
+    names.iter().map(find).collect()
+}
+
+/// `%n` and `%u` in a node ID, and a `/` at its end.
+fn expand(id: &str) -> Result<String, Failure> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(Failure::refused)?;
+    let unique = aemp_node::proto::names::PortNames::new(u64::from_ne_bytes(random)).name(0);
+    let host =
+        || std::fs::read_to_string("/etc/hostname").map_or_else(|_| "localhost".into(), |name| name.trim().to_owned());
+    let id = if id.contains("%n") { id.replace("%n", &host()) } else { id.to_owned() };
+    let id = id.replace("%u", &unique);
+    Ok(if id.ends_with('/') { id + &unique } else { id })
+}
+
+impl Join {
+    /// Starts a node and waits until it has reached the seed.
+    pub(crate) async fn join(self) -> Result<Node, Failure> {
+        let mut config = self.identity.config("aemp/%n/")?;
+        config.seeds = vec![self.seed.clone()];
+        let node = Node::start(config).await.map_err(Failure::refused)?;
+        let mut events = node.events();
+        while let Some(event) = events.recv().await {
+            match event {
+                NodeEvent::Up(_) => return Ok(node),
+                NodeEvent::Refused { error, .. } => return Err(Failure::unreachable(format!("{}: {error}", self.seed))),
+                _ => {}
+            }
+        }
+        Err(Failure::refused("the node has ended"))
+    }
+}

@@ -1,0 +1,219 @@
+//! The program `aemp`, run as a person runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SECRET: &str = "swordfish";
+
+fn aemp(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aemp"));
+    command.args(arguments).env("AEMP_SECRET", SECRET);
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// A program that ends with this.
+struct Running {
+    process: Child,
+    said: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let said = BufReader::new(process.stdout.take().expect("its output")).lines();
+        Running { process, said }
+    }
+
+    fn line(&mut self) -> String {
+        self.said.next().expect("a line").expect("text")
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Ends in time, with this exit code.
+    fn ends(&mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.process.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        if self.process.kill().is_ok() {
+            self.process.wait().expect("it was running");
+        }
+    }
+}
+
+/// A node that offers `echo` and `log`, and its address.
+fn seed(bind: &str, more: &[&str]) -> (Running, String) {
+    let arguments = ["run", "--node-id", "seed", "--bind", bind, "--service", "echo", "--service", "log"];
+    let mut running = Running::start(&mut aemp(&[&arguments, more].concat()));
+    let ready = running.line();
+    let address = ready.strip_prefix("ready seed ").unwrap_or_else(|| panic!("not ready: {ready}")).to_owned();
+    (running, address)
+}
+
+#[test]
+fn a_call_is_answered_in_json_and_in_cbor() {
+    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    for framing in ["json", "cbor", "cbor,json"] {
+        let call = [
+            "cal",
+            "--framing",
+            framing,
+            "--seed",
+            &address,
+            "seed#echo",
+            "hello ☺",
+            r#"{"a":[1,2.5,null]}"#,
+            "42",
+            "\"x\"",
+        ];
+        let got = output(&mut aemp(&call));
+        assert_eq!(text(&got.stdout), "[\"hello ☺\",{\"a\":[1,2.5,null]},\"42\",\"x\"]\n", "{}", text(&got.stderr));
+        assert_eq!(got.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_message_has_arrived_when_snd_ends() {
+    let (mut seed, address) = seed("127.0.0.1:0", &[]);
+    let got = output(&mut aemp(&["snd", "--seed", &address, "seed#log", "tag", "[1]"]));
+    assert_eq!((text(&got.stderr), got.status.code()), (String::new(), Some(0)));
+    assert_eq!(seed.line(), r#"["tag",[1]]"#);
+}
+
+#[test]
+fn mon_tells_of_a_port_that_ends_and_of_a_node_that_is_killed() {
+    let (seed, address) = seed("127.0.0.1:0", &[]);
+    let never = output(&mut aemp(&["mon", "--seed", &address, "seed#never"]));
+    assert_eq!(text(&never.stdout), "[\"no_such_port\",\"cannot monitor nonexistent port\",\"seed#never\"]\n");
+    let mut watching = Running::start(aemp(&["mon", "--seed", &address, "seed#echo"]).stderr(Stdio::piped()));
+    let mut errors = BufReader::new(watching.process.stderr.take().expect("its errors")).lines();
+    assert_eq!(errors.next().expect("a line").expect("text"), "watching seed#echo");
+    seed.signal("KILL");
+    assert!(watching.line().starts_with(r#"["transport_error","seed","#));
+    assert_eq!(watching.ends(), Some(0));
+}
+
+#[test]
+fn a_node_that_comes_back_at_its_address_is_found_again() {
+    let (first, address) = seed("127.0.0.1:0", &[]);
+    let mut other = Running::start(&mut aemp(&["run", "--node-id", "other", "--seed", &address]));
+    assert_eq!(other.line(), "ready other ");
+    first.signal("KILL");
+    drop(first);
+    let (_again, again) = seed(&address, &[]);
+    assert_eq!(again, address);
+    let call = ["cal", "--seed", &address, "seed#echo", "back"];
+    assert_eq!(text(&output(&mut aemp(&call)).stdout), "[\"back\"]\n");
+}
+
+#[test]
+fn errors_are_one_line_that_names_the_cause_and_have_their_exit_codes() {
+    let (_seed, address) = seed("127.0.0.1:0", &["--framing", "json"]);
+    let web = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let web_address = web.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = web.accept() {
+            if stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let call = |seed: &str, port: &str, more: &[&str]| aemp(&[&["cal", "--seed", seed], more, &[port, "x"]].concat());
+    let mut report = String::new();
+    let mut run = |what: &str, command: &mut Command| {
+        let got = output(command);
+        let error = text(&got.stderr).replace(&address, "SEED").replace(&web_address, "WEB");
+        report += &format!("{what}: {} {}", got.status.code().expect("an exit code"), error);
+    };
+    run("the wrong secret", call(&address, "seed#echo", &[]).env("AEMP_SECRET", "wrong"));
+    run("nothing listens there", &mut call("127.0.0.1:1", "seed#echo", &[]));
+    run("not an AEMP node", &mut call(&web_address, "seed#echo", &[]));
+    run("no common framing", &mut call(&address, "seed#echo", &["--framing", "cbor"]));
+    run("the same node ID", &mut call(&address, "seed#echo", &["--node-id", "seed"]));
+    run("no such port", &mut call(&address, "seed#none", &[]));
+    run("no such node", &mut call(&address, "none#echo", &[]));
+    run("no answer", &mut call(&address, "seed#log", &["--timeout", "0.2"]));
+    run("no secret", call(&address, "seed#echo", &[]).env_remove("AEMP_SECRET"));
+    run("no port ID", &mut call(&address, "a;b#c", &[]));
+    run("no JSON", &mut aemp(&["cal", "--seed", &address, "seed#echo", "[1"]));
+    run("no such framing", &mut call(&address, "seed#echo", &["--framing", "xml"]));
+    run("an address in use", &mut aemp(&["run", "--bind", &address]));
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn run_ends_in_order_when_it_is_told_to() {
+    for signal in ["INT", "TERM"] {
+        let (mut seed, _) = seed("127.0.0.1:0", &[]);
+        seed.signal(signal);
+        assert_eq!(seed.ends(), Some(0), "SIG{signal}");
+    }
+}
+
+#[test]
+fn the_demo_shows_what_there_is() {
+    let got = output(&mut aemp(&["demo"]));
+    assert!(got.status.success(), "{}", text(&got.stderr));
+    let shown = text(&got.stdout);
+    let (first, rest) = shown.split_once('\n').expect("lines");
+    assert!(first.starts_with("node seed listens on 127.0.0.1:"));
+    insta::assert_snapshot!(rest);
+}
+
+#[test]
+fn help_teaches() {
+    insta::assert_snapshot!("help", text(&output(&mut aemp(&["--help"])).stdout));
+    insta::assert_snapshot!("help_run", text(&output(&mut aemp(&["run", "--help"])).stdout));
+    insta::assert_snapshot!("help_cal", text(&output(&mut aemp(&["cal", "--help"])).stdout));
+}
+
+#[test]
+fn the_python_script_of_the_specification_is_a_node_like_any_other() {
+    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    let (host, port) = address.rsplit_once(':').expect("an address");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/minimal.py");
+    let got = output(Command::new("python3").args([script, host, port, "echo", "hello", "42"]).env("AEMP_SECRET", SECRET));
+    assert_eq!(text(&got.stdout), "[\"hello\", \"42\"]\n", "{}", text(&got.stderr));
+}
+
+#[test]
+fn three_lines_that_are_sent_without_waiting_are_enough_where_cleartext_is_accepted() {
+    let (_seed, address) = seed("127.0.0.1:0", &["--accept", "hmac_sha3_512,cleartext"]);
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    let secret: String = SECRET.bytes().map(|octet| format!("{octet:02x}")).collect();
+    let lines =
+        format!("aemp;1;three-lines;hmac_sha3_512;json\n\ncleartext;{secret};json\n[\"echo\",\"hello\",\"three-lines#me\"]");
+    stream.write_all(lines.as_bytes()).expect("it reads");
+    let mut got = String::new();
+    let mut octets = [0; 1000];
+    while !got.ends_with(']') {
+        let length = stream.read(&mut octets).expect("it answers");
+        assert!(length > 0, "it closed: {got}");
+        got += &text(&octets[..length]);
+    }
+    assert!(got.ends_with("json\n[\"me\",\"hello\"]"), "{got}");
+}
