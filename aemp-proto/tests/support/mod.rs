@@ -2,5 +2,6 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod pair;
+pub mod ports;
 pub mod vectors;
 pub mod world;

@@ -1,0 +1,167 @@
+//! Which connection of a node comes up, when there are several (section 7.6 of the specification).
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::peer::{self, PeerState, Up};
+use super::{ARBITER, Connection, ConnectionId, Node, NodeEvent};
+use crate::link::Accepted;
+use crate::names::NodeId;
+use crate::output::Output;
+
+impl Node {
+    /// Any octet is a sign of life.
+    pub(super) fn heard(&mut self, id: ConnectionId) {
+        let Some(index) = self.connections.get(&id).and_then(|connection| connection.peer) else { return };
+        let now = self.core.now;
+        if let Some(up) = self.core.peers[index].up() {
+            (up.heard, up.asked) = (now, None);
+            if up.probe.take().is_some() | ::core::mem::take(&mut up.suspect) {
+                // It lives, so whoever greets in its name is not let in.
+                let node = self.core.peers[index].node.clone();
+                self.refuse_others(&node, id, "there is a connection to that node, and it lives");
+            }
+        }
+    }
+
+    /// Decides about the connections of a node that have greeted: at most one is to come up (`PEER-5` to `PEER-9`).
+    pub(super) fn decide(&mut self, node: &NodeId) {
+        let of_node = self.connections.iter().filter(|(_, connection)| connection.node.as_ref() == Some(node));
+        let (accepted, waiting): (Vec<_>, Vec<_>) =
+            of_node.map(|(id, connection)| (*id, connection)).partition(|(_, connection)| connection.accepted);
+        let Some((first, connection)) = waiting.first() else {
+            // Whoever greeted in its name is gone, and so is the question.
+            if let Some(up) = self.core.known_peer(node).and_then(|index| self.core.peers[index].up()) {
+                (up.probe, up.suspect) = (None, false);
+            }
+            return;
+        };
+        let speaks =
+            |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(ARBITER));
+        let arbiter = !speaks(connection) || self.core.id < *node;
+        let in_progress = accepted.iter().any(|(_, connection)| connection.peer.is_none());
+        let chosen: Vec<_> = match arbiter {
+            true if in_progress => Vec::new(),
+            true => [*first].into(),
+            false => waiting.iter().map(|(id, _)| *id).collect(),
+        };
+        if let Some(index) = self.core.known_peer(node)
+            && let Some(up) = self.core.peers[index].up()
+            && !up.suspect
+        {
+            if up.probe.is_none() {
+                up.probe = Some(self.core.now + self.core.config.probe_timeout);
+                self.ask_for_life(index);
+            }
+            return;
+        }
+        for id in chosen {
+            self.accept(id);
+        }
+    }
+
+    /// Has a peer send something: an echo of nothing to our node port.
+    pub(super) fn ask_for_life(&mut self, index: usize) {
+        let own = self.core.id.clone();
+        self.core.send_to_node(index, &("snd", own));
+    }
+
+    fn accept(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if ::core::mem::replace(&mut connection.accepted, true) {
+            return;
+        }
+        connection.accepted_at = Some(self.core.now);
+        // It may read again.
+        self.writable.push_back(id);
+        match connection.link.accept() {
+            Ok(Accepted::Authenticating) => self.pump(id, &[]),
+            Ok(Accepted::StartTls(_)) => self.gone(id, "TLS is not there yet"),
+            Err(error) => self.gone(id, &error.to_string()),
+        }
+    }
+
+    /// A connection is up.
+    pub(super) fn up(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (Some(node), Some(framing)) = (connection.node.clone(), connection.link.sends()) else { return };
+        let index = self.core.peer(&node);
+        /// How often code that runs when a watch fires may set new watches on what is lost, before the connection is given up.
+        const PATIENCE: usize = 100;
+        if self.core.peers[index].up().is_some_and(|up| up.suspect) {
+            self.core.lose_peer(index, "the node has come back, and this connection is dead");
+        }
+        for _ in 0..PATIENCE {
+            if !matches!(self.core.peers[index].state, PeerState::Lost) {
+                break;
+            }
+            // First fires what an earlier connection left behind.
+            self.core.run_steps();
+        }
+        if let PeerState::Lost = self.core.peers[index].state {
+            return self.gone(id, "what the last connection left behind has no end");
+        }
+        let limits = self.core.send_limits();
+        let peer = &mut self.core.peers[index];
+        if peer.up().is_some() {
+            // Another one was faster; the arbiter sees to it that this does not happen.
+            return self.gone(id, "there is a connection to that node already");
+        }
+        let mut output = Output::default();
+        if let PeerState::Connecting { queue, .. } = &peer.state
+            && !peer::transcribe(queue, framing, &limits, output.buffer())
+        {
+            self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
+            return self.gone(id, "what waited cannot be written in its framing");
+        }
+        let peer = &mut self.core.peers[index];
+        let (now, waits) = (self.core.now, output.len() > 0);
+        peer.state = PeerState::Up(Box::new(Up {
+            connection: id,
+            framing,
+            output,
+            heard: now,
+            asked: None,
+            probe: None,
+            suspect: false,
+            told: waits,
+        }));
+        connection.peer = Some(index);
+        self.handshakes -= 1;
+        if let Some(dial) = connection.dial {
+            self.seeds.reached(dial);
+        }
+        self.writable.push_back(id);
+        self.core.events.push_back(NodeEvent::Up(node.clone()));
+        // What an older one still carries would come too late (`PEER-11`).
+        self.refuse_others(&node, id, "another connection to that node is up");
+    }
+
+    /// Closes all connections of a node but one.
+    pub(super) fn refuse_others(&mut self, node: &NodeId, but: ConnectionId, text: &str) {
+        let of_node = |(id, connection): (&ConnectionId, &Connection)| {
+            (connection.node.as_ref() == Some(node) && *id != but).then_some(*id)
+        };
+        let others: Vec<_> = self.connections.iter().filter_map(of_node).collect();
+        for id in others {
+            self.gone(id, text);
+        }
+    }
+
+    /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no secret.
+    pub(super) fn hurry(&mut self) {
+        let patience = 2 * self.core.config.probe_timeout;
+        let waits =
+            |node: &NodeId| self.connections.values().any(|other| !other.accepted && other.node.as_ref() == Some(node));
+        let late = |connection: &Connection| {
+            connection.peer.is_none()
+                && connection.accepted_at.is_some_and(|at| self.core.now.saturating_sub(at) >= patience)
+                && connection.node.as_ref().is_some_and(waits)
+        };
+        let late: Vec<_> = self.connections.iter().filter(|(_, connection)| late(connection)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.gone(id, "it takes too long, and another connection of that node waits");
+        }
+    }
+}
