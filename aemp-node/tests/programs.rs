@@ -217,3 +217,12 @@ fn three_lines_that_are_sent_without_waiting_are_enough_where_cleartext_is_accep
     }
     assert!(got.ends_with("json\n[\"me\",\"hello\"]"), "{got}");
 }
+
+#[test]
+fn a_reader_that_leaves_is_an_error_and_no_panic() {
+    let mut demo = aemp(&["demo"]);
+    let mut process = demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    drop(process.stdout.take());
+    let got = process.wait_with_output().expect("it ends");
+    assert_eq!((text(&got.stderr), got.status.code()), ("aemp: cannot print: Broken pipe (os error 32)\n".into(), Some(1)));
+}

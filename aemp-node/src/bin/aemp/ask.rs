@@ -7,8 +7,8 @@ use aemp_node::proto::names::PortId;
 use aemp_node::proto::value::Value;
 use clap::Args;
 
-use crate::Failure;
 use crate::options::Join;
+use crate::{Failure, say};
 
 /// A message for a port.
 #[derive(Args)]
@@ -63,8 +63,7 @@ pub(crate) async fn cal(join: Join, message: Message, timeout: Option<f64>) -> R
         .transpose()
         .map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
     let answer = join.join().await?.call(&to, elements, timeout).await.map_err(Failure::refused)?;
-    println!("{}", json(&answer)?);
-    Ok(())
+    say(json(&answer)?)
 }
 
 pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {
@@ -73,6 +72,5 @@ pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {
     let ended = node.watch(&port).await.map_err(Failure::refused)?;
     eprintln!("watching {port}");
     let reasons = ended.await.map_err(Failure::refused)?;
-    println!("{}", json(reasons.values())?);
-    Ok(())
+    say(json(reasons.values())?)
 }

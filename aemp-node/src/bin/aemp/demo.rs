@@ -8,18 +8,18 @@ use aemp_node::proto::names::{NodeId, PortId};
 use aemp_node::proto::node::{Context, NodeEvent};
 use aemp_node::{Config, Node};
 
-use crate::Failure;
+use crate::{Failure, say};
 
 pub(crate) async fn demo() -> Result<(), Failure> {
     let seed = start("seed", vec!["127.0.0.1:0".into()], Vec::new()).await?;
     let address = seed.addresses()[0].to_string();
-    println!("node seed listens on {address}");
+    say(format_args!("node seed listens on {address}"))?;
     let worker = start("worker", Vec::new(), vec![address]).await?;
     let mut events = worker.events();
     while let Some(event) = events.recv().await {
         match event {
             NodeEvent::Up(node) => {
-                println!("node worker has greeted {node}, and both have proved that they know the secret");
+                say(format_args!("node worker has greeted {node}, and both have proved that they know the secret"))?;
                 break;
             }
             NodeEvent::Refused { error, .. } => return Err(Failure::unreachable(error)),
@@ -29,29 +29,29 @@ pub(crate) async fn demo() -> Result<(), Failure> {
 
     let greeter = seed.with(|context| context.named_port("greeter", greet)).await.map_err(Failure::refused)?;
     let greeter = greeter.ok_or_else(|| Failure::refused("the name is taken"))?;
-    println!("\na message and its answer: worker calls {greeter} with \"Ada\"");
+    say(format_args!("\na message and its answer: worker calls {greeter} with \"Ada\""))?;
     let answer = worker.call(&greeter, vec!["Ada".into()], None).await.map_err(Failure::refused)?;
-    println!("  {answer:?}");
+    say(format_args!("  {answer:?}"))?;
 
-    println!("\na spawn: worker has seed run Counter::start with 10, and tells the new port to count");
+    say(format_args!("\na spawn: worker has seed run Counter::start with 10, and tells the new port to count"))?;
     seed.with(|context| context.register("Counter::start", Rc::new(start_counter))).await.map_err(Failure::refused)?;
     let counter = worker.with(|context| context.spawn(&seed_id(), "Counter::start", &10)).await.map_err(Failure::refused)?;
     let counter = counter.map_err(Failure::refused)?;
     for _ in 0..2 {
         let answer = worker.call(&counter, vec!["count".into()], None).await.map_err(Failure::refused)?;
-        println!("  {answer:?}");
+        say(format_args!("  {answer:?}"))?;
     }
 
-    println!("\na watch and a typed error: worker watches the counter and tells it to count \"a lot\"");
+    say(format_args!("\na watch and a typed error: worker watches the counter and tells it to count \"a lot\""))?;
     let ended = worker.watch(&counter).await.map_err(Failure::refused)?;
     let sent = worker.with(move |context| context.send(&counter, &("add", "a lot"))).await.map_err(Failure::refused)?;
     sent.map_err(Failure::refused)?;
-    println!("  {:?}", ended.await.map_err(Failure::refused)?);
+    say(format_args!("  {:?}", ended.await.map_err(Failure::refused)?))?;
 
-    println!("\na lost node: worker watches the node seed, which ends");
+    say(format_args!("\na lost node: worker watches the node seed, which ends"))?;
     let ended = worker.watch(&seed_id().port("")).await.map_err(Failure::refused)?;
     drop(seed);
-    println!("  {:?}", ended.await.map_err(Failure::refused)?);
+    say(format_args!("  {:?}", ended.await.map_err(Failure::refused)?))?;
     Ok(())
 }
 

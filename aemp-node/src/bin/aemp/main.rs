@@ -5,6 +5,7 @@ mod demo;
 mod options;
 mod run;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -77,6 +78,12 @@ impl Failure {
     fn unreachable(text: impl ToString) -> Self {
         Failure { code: 3, text: text.to_string() }
     }
+}
+
+/// Prints a line. When nobody reads any more, that is an error like any other, and no panic.
+fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::refused(format!("cannot print: {error}")))
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,13 +1,11 @@
 //! `aemp run`.
 
-use std::io::Write as _;
-
 use aemp_node::Node;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Failure;
 use crate::options::Identity;
+use crate::{Failure, say};
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -45,19 +43,25 @@ impl Run {
             for service in services {
                 match service {
                     Service::Echo => context.named_port("echo", aemp_node::echo),
-                    Service::Log => context.named_port("log", aemp_node::log(|line| println!("{line}"))),
+                    Service::Log => context.named_port("log", aemp_node::log(print)),
                 };
             }
         })
         .await
         .map_err(Failure::refused)?;
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
-        println!("ready {} {}", node.id(), addresses.join(","));
-        std::io::stdout().flush().map_err(Failure::refused)?;
+        say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         Ok(())
+    }
+}
+
+/// Prints a message; when nobody reads any more, the node goes on without.
+fn print(line: &str) {
+    if let Err(Failure { text, .. }) = say(line) {
+        eprintln!("aemp: {text}");
     }
 }
