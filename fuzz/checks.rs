@@ -84,7 +84,8 @@ fn decode(framing: Framing, octets: &[u8]) -> Value {
     Packet::parse(framing, octets, &Limits::default()).expect("a packet").decode().expect("any value")
 }
 
-fn scan<'a>(framing: Framing, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Option<String>) {
+/// The packets of a stream that arrives in pieces, and what was wrong with it.
+pub fn scan<'a>(framing: Framing, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Option<String>) {
     let mut scanner = Scanner::new(framing, LIMITS);
     let mut held = Vec::new();
     let mut packets = Vec::new();

@@ -2,9 +2,13 @@
 
 mod support;
 
+#[path = "../../fuzz/checks.rs"]
+#[allow(dead_code, reason = "one of the checks is used")]
+mod checks;
+
 use std::collections::BTreeMap;
 
-use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
+use aemp_proto::framing::{Framing, Limits, Packet};
 use aemp_proto::line::{self, Authentication, Greeting};
 use aemp_proto::link::{Event, Role};
 use aemp_proto::names::{NodeId, PortNames};
@@ -70,28 +74,8 @@ fn decode(framing: Framing, octets: &[u8]) -> Value {
     Packet::parse(framing, octets, &Limits::default()).expect("a packet").decode().expect("any value")
 }
 
-/// The packets of a stream and where it went wrong, when it arrives in pieces.
 fn scan(framing: Framing, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<String>) {
-    let mut scanner = Scanner::new(framing, Limits { octets: 10_000, depth: 20, values: 200 });
-    let mut held = Vec::new();
-    let mut packets = Vec::new();
-    for piece in pieces {
-        held.extend_from_slice(piece);
-        loop {
-            match scanner.scan(&held) {
-                Ok(Scan::Packet { start, end }) => {
-                    packets.push(held[start..end].to_vec());
-                    held.drain(..end);
-                }
-                Ok(Scan::Partial { start }) => {
-                    held.drain(..start);
-                    break;
-                }
-                Err(error) => return (packets, Some(error.to_string())),
-            }
-        }
-    }
-    (packets, None)
+    checks::scan(framing, pieces.iter().copied())
 }
 
 fn split<'a>(mut octets: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
