@@ -115,6 +115,9 @@ impl Node {
             self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
             return self.gone(id, "what waited cannot be written in its framing");
         }
+        if let PeerState::Connecting { .. } = self.core.peers[index].state {
+            self.core.connected();
+        }
         let peer = &mut self.core.peers[index];
         let (now, waits) = (self.core.now, output.len() > 0);
         peer.state = PeerState::Up(Box::new(Up {

@@ -12,6 +12,11 @@ pub struct NodeConfig {
     /// Octets that may wait for one peer, 64 MiB by default; more is the loss of the connection (`PEER-3`). Bounds what a reader that has
     /// stopped can cost.
     pub queue: usize,
+    /// Octets that may wait for all peers together, 1 GiB by default; beyond it the peer for which most waits is given up. Looked at ten times
+    /// a second.
+    pub queues: usize,
+    /// Nodes without a connection that are tried at once, 10,000 by default; beyond it they are unreachable at once (`MON-10`).
+    pub connecting: usize,
     /// Below how many waiting octets a peer is ready for more again, 1 MiB by default.
     pub ready: usize,
     /// Watches that one peer may have on our ports, 1,000,000 by default (`MON-11`).
@@ -38,6 +43,8 @@ impl NodeConfig {
         NodeConfig {
             link,
             queue: 64 << 20,
+            queues: 1 << 30,
+            connecting: 10_000,
             ready: 1 << 20,
             watches: 1_000_000,
             handshakes: 1_000,

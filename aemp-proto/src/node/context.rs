@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::core::{Core, Function};
 use super::port::{Handler, PortKey};
-use super::reasons::{Outcome, Reasons};
+use super::reasons::{IntoOutcome, Outcome, Reasons};
+use super::timer::{Task, TimerHandle};
 use super::watch::{WatchAction, WatchHandle};
-use crate::framing::{Elements, EncodeError};
+use crate::framing::{Elements, EncodeError, Framing, Packet};
 use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
@@ -128,16 +129,23 @@ impl<'a> Context<'a> {
         self.core.relay(to, elements)
     }
 
-    /// Whether less waits for a node than the low-water mark: whoever sends much should wait for that.
+    /// Whether less waits for a node than the low-water mark: whoever sends much should [wait](Self::when_ready) for that.
     pub fn is_ready(&mut self, node: &NodeId) -> bool {
         let ready = self.core.config.ready;
         self.core.known_peer(node).is_none_or(|index| self.core.peers[index].waiting() < ready)
     }
 
     /// Runs `callback` once when the port ends, or its node is lost, in the name of the own port.
-    pub fn watch(&mut self, target: &PortId, callback: impl FnOnce(&mut Context<'_>, Reasons) + 'static) -> WatchHandle {
-        let action = WatchAction::Call(self.port, Box::new(callback));
-        self.core.watch(target, action)
+    /// The watch is given up when the own port ends, and its failure ends the own port; a watch on the own port itself runs in the name of nobody.
+    pub fn watch<O: IntoOutcome>(
+        &mut self,
+        target: &PortId,
+        callback: impl FnOnce(&mut Context<'_>, Reasons) -> O + 'static,
+    ) -> WatchHandle {
+        let itself = self.own(target);
+        let owner = self.port.filter(|_| itself != self.port);
+        let callback = Box::new(|context: &mut Context<'_>, reasons| callback(context, reasons).into_outcome());
+        self.core.watch(target, WatchAction::Call(owner, callback))
     }
 
     /// Ends the own port, with the same reasons, when the port ends; a normal end does not spread. Nothing happens without an own port.
@@ -180,13 +188,58 @@ impl<'a> Context<'a> {
         self.core.register(name, function);
     }
 
-    /// Runs code after a time, in the name of the own port, if it has not ended by then.
-    pub fn after(&mut self, time: Duration, task: impl FnOnce(&mut Context<'_>) + 'static) {
-        self.core.after(time, self.port, Box::new(task));
+    /// Runs code after a time, in the name of the own port, if it has not ended by then. If the code fails, the port ends.
+    pub fn after<O: IntoOutcome>(
+        &mut self,
+        time: Duration,
+        task: impl FnOnce(&mut Context<'_>) -> O + 'static,
+    ) -> TimerHandle {
+        self.core.after(time, self.port, boxed(task))
     }
 
-    /// Runs code when what goes on now has come to its end, in the name of the own port.
-    pub fn later(&mut self, task: impl FnOnce(&mut Context<'_>) + 'static) {
-        self.core.later(self.port, Box::new(task));
+    /// Sends a message after a time, if the own port has not ended by then.
+    ///
+    /// # Errors
+    ///
+    /// When the message cannot be written. What goes wrong when the time has come ends the own port.
+    pub fn send_after<T: Serialize + ?Sized>(
+        &mut self,
+        time: Duration,
+        to: &PortId,
+        elements: &T,
+    ) -> Result<TimerHandle, EncodeError> {
+        let (to, mut message) = (to.clone(), Vec::new());
+        Framing::Cbor.encode_elements(elements, &self.core.send_limits(), &mut message)?;
+        Ok(self.after(time, move |context: &mut Context<'_>| -> Outcome {
+            Ok(context.forward(&to, Packet::scanned(Framing::Cbor, &message).elements())?)
+        }))
     }
+
+    /// Gives a timer up; false if it has run, or is about to.
+    pub fn cancel(&mut self, timer: &TimerHandle) -> bool {
+        self.core.cancel(timer)
+    }
+
+    /// Runs code when what goes on now has come to its end, in the name of the own port. If the code fails, the port ends.
+    pub fn later<O: IntoOutcome>(&mut self, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
+        self.core.later(self.port, boxed(task));
+    }
+
+    /// Runs code in the name of a port of this node when what goes on now has come to its end. If the code fails, that port ends; if the
+    /// port has ended, nothing runs.
+    pub fn run_in<O: IntoOutcome>(&mut self, port: &PortId, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
+        if let Some(port) = self.own(port) {
+            self.core.later(Some(port), boxed(task));
+        }
+    }
+
+    /// Runs code, in the name of the own port, when less waits for a node than the low-water mark, or nothing does since it is lost: whoever
+    /// sends much should wait for that.
+    pub fn when_ready<O: IntoOutcome>(&mut self, node: &NodeId, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
+        self.core.when_ready(node, self.port, boxed(task));
+    }
+}
+
+fn boxed<O: IntoOutcome>(task: impl FnOnce(&mut Context<'_>) -> O + 'static) -> Task {
+    Box::new(|context| task(context).into_outcome())
 }

@@ -13,7 +13,9 @@ use super::context::Context;
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Ports, Ran, Watcher};
 use super::reasons::{Outcome, Reasons};
-use super::watch::{Callback, Watch, WatchAction, WatchHandle, WatchId};
+use super::supervise::Supervisor;
+use super::timer::{Task, Timers};
+use super::watch::{Watch, WatchAction, WatchHandle, WatchId};
 use super::{NodeEvent, request};
 use crate::framing::{Elements, EncodeError, Framing, Limits, Packet};
 use crate::names::{NodeId, PortId, PortNames};
@@ -21,9 +23,6 @@ use crate::value::Value;
 
 /// A function that others may call or spawn: it gets the arguments.
 pub type Function = Rc<dyn Fn(&mut Context<'_>, Elements<'_>) -> Outcome>;
-
-/// Code that runs once, at a time.
-pub type Task = Box<dyn FnOnce(&mut Context<'_>)>;
 
 /// Something to do when what goes on now has come to its end (`PORT-4`).
 enum Step {
@@ -59,7 +58,6 @@ pub(super) struct Core {
     spawned: PortNames,
     next_spawned: u64,
     next_watch: u64,
-    next_timer: u64,
     pub(super) peers: Vec<Peer>,
     by_node: BTreeMap<NodeId, usize>,
     /// Where an idle peer was looked for last.
@@ -67,7 +65,10 @@ pub(super) struct Core {
     functions: BTreeMap<Box<str>, Function>,
     /// Watches that are about to fire.
     firing: BTreeSet<WatchId>,
-    timers: BTreeMap<(Duration, u64), (Option<PortKey>, Task)>,
+    pub(super) timers: Timers,
+    pub(super) supervisor: Option<Rc<dyn Supervisor>>,
+    /// How many peers are in the state `Connecting`.
+    connecting: usize,
     steps: VecDeque<Step>,
     /// The messages among the steps, in cbor, one behind the other.
     own: Vec<u8>,
@@ -91,13 +92,14 @@ impl Core {
             spawned: PortNames::new((random >> 64) as u64),
             next_spawned: 0,
             next_watch: 0,
-            next_timer: 0,
+            supervisor: None,
+            connecting: 0,
             peers: Vec::new(),
             by_node: BTreeMap::new(),
             next_place: 0,
             functions: BTreeMap::new(),
             firing: BTreeSet::new(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             steps: VecDeque::new(),
             own: Vec::new(),
             events: VecDeque::new(),
@@ -157,8 +159,19 @@ impl Core {
     }
 
     fn run_task(&mut self, port: Option<PortKey>, task: Task) {
-        if port.is_none_or(|port| self.ports.get(port).is_some()) {
-            task(&mut Context::new(self, port, None));
+        self.run_code(port, task);
+    }
+
+    /// Runs code in the name of a port, if that has not ended; if the code fails, it ends.
+    fn run_code(&mut self, port: Option<PortKey>, code: impl FnOnce(&mut Context<'_>) -> Outcome) {
+        if port.is_some_and(|port| self.ports.get(port).is_none()) {
+            return;
+        }
+        if let Err(failure) = self.supervised(port, |core| code(&mut Context::new(core, port, None))).flatten() {
+            match port {
+                Some(port) => self.end(port, &Reasons::die(failure.0)),
+                None => self.events.push_back(NodeEvent::TaskFailed(failure)),
+            }
         }
     }
 
@@ -180,45 +193,27 @@ impl Core {
         self.steps.push_back(Step::Recovered(index));
     }
 
-    // --- timers ---
-
-    pub(super) fn after(&mut self, time: Duration, port: Option<PortKey>, task: Task) {
-        self.next_timer += 1;
-        self.timers.insert((self.now.saturating_add(time), self.next_timer), (port, task));
-    }
-
-    pub(super) fn next_timer(&self) -> Option<Duration> {
-        self.timers.keys().next().map(|(at, _)| *at)
-    }
-
-    pub(super) fn run_timers(&mut self) {
-        while let Some(timer) = self.timers.first_entry()
-            && timer.key().0 <= self.now
-        {
-            let (port, task) = timer.remove();
-            self.later(port, task);
-        }
-    }
-
     // --- ports ---
 
     /// Runs the code of a port on a message whose port name has been taken.
     pub(super) fn run_port(&mut self, port: PortKey, elements: Elements<'_>, source: Option<&NodeId>) {
         let Some(mut running) = self.ports.take_code(port) else { return };
-        let ran = running.run(&mut Context::new(self, Some(port), source), elements);
+        let ran = self.supervised(Some(port), |core| running.run(&mut Context::new(core, Some(port), source), elements));
         self.ports.put_back(running);
         match ran {
-            Ran::Done(Ok(())) => {}
-            Ran::Done(Err(failure)) => self.end(port, &Reasons::die(failure.0)),
-            Ran::Unhandled(tag) => self.end(port, &Reasons::unhandled(&tag)),
+            Ok(Ran::Done(Ok(()))) => {}
+            Ok(Ran::Done(Err(failure))) | Err(failure) => self.end(port, &Reasons::die(failure.0)),
+            Ok(Ran::Unhandled(tag)) => self.end(port, &Reasons::unhandled(&tag)),
         }
     }
 
     /// Runs the function that makes a spawned port what it is (`SPAWN-2`, `SPAWN-4`).
     pub(super) fn init(&mut self, port: PortKey, function: &Function, elements: Elements<'_>, source: &NodeId) {
-        if self.ports.get(port).is_some()
-            && let Err(failure) = function(&mut Context::new(self, Some(port), Some(source)), elements)
-        {
+        if self.ports.get(port).is_none() {
+            return;
+        }
+        let run = |core: &mut Core| function(&mut Context::new(core, Some(port), Some(source)), elements);
+        if let Err(failure) = self.supervised(Some(port), run).flatten() {
             self.end(port, &Reasons::die(failure.0));
         }
     }
@@ -230,7 +225,15 @@ impl Core {
     /// Ends a port at once; those who watch it are told in their turn.
     pub(super) fn end(&mut self, port: PortKey, reasons: &Reasons) {
         let name = self.ports.name(port);
-        let Some(ended) = self.ports.remove(port) else { return };
+        let Some(mut ended) = self.ports.remove(port) else { return };
+        if let Some(held) = ended.held.take() {
+            for key in held.timers {
+                self.timers.remove(key);
+            }
+            for (id, target) in held.watches {
+                self.unwatch(&WatchHandle { target, id });
+            }
+        }
         for watcher in ended.watchers {
             match watcher {
                 Watcher::Own(watch) => self.fire(watch, reasons.clone()),
@@ -271,7 +274,8 @@ impl Core {
 
     /// Calls a function for another node. There is no port to end when it fails.
     pub(super) fn call_function(&mut self, function: &Function, elements: Elements<'_>, source: &NodeId) {
-        if let Err(failure) = function(&mut Context::new(self, None, Some(source)), elements) {
+        let run = |core: &mut Core| function(&mut Context::new(core, None, Some(source)), elements);
+        if let Err(failure) = self.supervised(None, run).flatten() {
             self.events.push_back(NodeEvent::CallFailed { source: source.clone(), failure });
         }
     }
@@ -288,6 +292,7 @@ impl Core {
     }
 
     fn fire_now(&mut self, watch: Watch, reasons: Reasons) {
+        self.forget_watch(&watch);
         // It may have been given up meanwhile (`MON-12`).
         if !self.firing.remove(&watch.id) {
             return;
@@ -300,26 +305,31 @@ impl Core {
                 elements.extend(reasons.into_values());
                 self.send_or_report(&to, &elements);
             }
-            WatchAction::Call(port, callback) => self.call(port, callback, reasons),
+            WatchAction::Call(port, callback) => self.run_code(port, |context| callback(context, reasons)),
         }
     }
 
-    fn call(&mut self, port: Option<PortKey>, callback: Callback, reasons: Reasons) {
-        if port.is_none_or(|port| self.ports.get(port).is_some()) {
-            callback(&mut Context::new(self, port, None), reasons);
+    /// The port that has set a watch need not give it up any more.
+    fn forget_watch(&mut self, watch: &Watch) {
+        if let Some(held) = watch.owner().and_then(|owner| self.ports.get(owner)?.held.as_mut()) {
+            held.watches.remove(&watch.id);
         }
     }
 
     pub(super) fn watch(&mut self, target: &PortId, action: WatchAction) -> WatchHandle {
         self.next_watch += 1;
         let id = WatchId(self.next_watch);
+        let watch = Watch { id, action };
+        if let Some(port) = watch.owner().and_then(|owner| self.ports.get(owner)) {
+            port.hold().watches.insert(id, target.clone());
+        }
         if *target.node() != self.id {
-            self.watch_remote(target, Watch { id, action });
+            self.watch_remote(target, watch);
         } else if !target.port().is_empty() {
             // The node port never ends.
             match self.ports.find(target.port()).and_then(|port| self.ports.get(port)) {
-                Some(port) => port.watchers.push(Watcher::Own(Watch { id, action })),
-                None => self.fire(Watch { id, action }, Reasons::no_such_port(target)),
+                Some(port) => port.watchers.push(Watcher::Own(watch)),
+                None => self.fire(watch, Reasons::no_such_port(target)),
             }
         }
         WatchHandle { target: target.clone(), id }
@@ -346,10 +356,12 @@ impl Core {
         }
         let target = &watch.target;
         if *target.node() == self.id {
-            return self.ports.find(target.port()).and_then(|port| self.ports.unwatch(port, watch.id)).is_some();
+            let given_up = self.ports.find(target.port()).and_then(|port| self.ports.unwatch(port, watch.id));
+            return given_up.inspect(|watch| self.forget_watch(watch)).is_some();
         }
         let Some(&index) = self.by_node.get(target.node()) else { return false };
-        let Some((_, last)) = self.peers[index].unwatch(target.port(), watch.id) else { return false };
+        let Some((given_up, last)) = self.peers[index].unwatch(target.port(), watch.id) else { return false };
+        self.forget_watch(&given_up);
         if last && !target.port().is_empty() {
             self.send_to_node(index, &("mon0", target.port()));
         }
@@ -446,7 +458,12 @@ impl Core {
         if let PeerState::Unknown = peer.state {
             let until = self.now.saturating_add(self.config.connect_timeout);
             peer.state = PeerState::Connecting { queue: Vec::new(), until };
-            self.wanted.push(index);
+            self.connecting += 1;
+            if self.connecting > self.config.connecting {
+                self.lose_peer(index, "too many nodes are wanted at once");
+            } else {
+                self.wanted.push(index);
+            }
         }
     }
 
@@ -481,7 +498,42 @@ impl Core {
     }
 
     pub(super) fn is_connecting(&self) -> bool {
-        self.peers.iter().any(|peer| matches!(peer.state, PeerState::Connecting { .. }))
+        self.connecting > 0
+    }
+
+    /// A peer is not waited for any more: there is a connection, or none can be made.
+    pub(super) fn connected(&mut self) {
+        self.connecting -= 1;
+    }
+
+    /// Runs what waits for a peer to be ready for more, if it is.
+    #[inline]
+    pub(super) fn tell_ready(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if !peer.when_ready.is_empty() && peer.waiting() < self.config.ready {
+            let ready = core::mem::take(&mut peer.when_ready);
+            self.steps.extend(ready.into_iter().map(|(port, task)| Step::Run(port, task)));
+        }
+    }
+
+    /// Runs code when less waits for a node than the low-water mark.
+    pub(super) fn when_ready(&mut self, node: &NodeId, port: Option<PortKey>, task: Task) {
+        let ready = self.config.ready;
+        match self.known_peer(node) {
+            Some(index) if self.peers[index].waiting() >= ready => self.peers[index].when_ready.push((port, task)),
+            _ => self.later(port, task),
+        }
+    }
+
+    /// Gives up the peer for which most waits, while too much waits for all of them together.
+    pub(super) fn shed_load(&mut self) {
+        let mut waiting: usize = self.peers.iter().map(Peer::waiting).sum();
+        while waiting > self.config.queues
+            && let Some(most) = (0..self.peers.len()).max_by_key(|&index| self.peers[index].waiting())
+        {
+            waiting -= self.peers[most].waiting();
+            self.lose_peer(most, "too much waits for all nodes together, and most of it for this one");
+        }
     }
 
     pub(super) fn known_peer(&self, node: &NodeId) -> Option<usize> {
@@ -506,12 +558,16 @@ impl Core {
             self.fire(watch, reasons.clone());
         }
         self.steps.push_back(Step::Recovered(index));
+        self.tell_ready(index);
         match state {
             PeerState::Up(up) => {
                 self.closing.push(up.connection);
                 self.events.push_back(NodeEvent::Down(node, reasons));
             }
-            PeerState::Connecting { .. } => self.events.push_back(NodeEvent::Unreachable(node, reasons)),
+            PeerState::Connecting { .. } => {
+                self.connected();
+                self.events.push_back(NodeEvent::Unreachable(node, reasons));
+            }
             PeerState::Unknown | PeerState::Lost => {}
         }
     }

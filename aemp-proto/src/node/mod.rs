@@ -11,8 +11,8 @@
 //! 4. When the [`deadline`](Node::deadline) has come, and as long as [`has_work`](Node::has_work), call [`run`](Node::run).
 //! 5. Take each event of [`poll_event`](Node::poll_event): they wait until then.
 //!
-//! All of that after each call. A node is not `Send`: it lives on one thread. Code of ports must not panic; an owner that cannot be sure
-//! catches that where it registers the code.
+//! All of that after each call. A node is not `Send`: it lives on one thread. Code of ports must not panic, unless the owner
+//! [supervises](Node::supervise) it.
 //!
 //! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
 
@@ -25,19 +25,24 @@ mod port;
 mod reasons;
 mod request;
 mod seed;
+mod supervise;
+mod timer;
 mod watch;
 
-pub use self::core::{Function, Task};
+pub use self::core::Function;
 pub use config::NodeConfig;
 pub use context::Context;
 pub use peer::ConnectionId;
 pub use port::Handler;
-pub use reasons::{Failure, Outcome, Reasons};
+pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
 pub use seed::DialId;
-pub use watch::{Callback, WatchHandle};
+pub use supervise::{Conduct, Supervisor};
+pub use timer::TimerHandle;
+pub use watch::WatchHandle;
 
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -100,6 +105,15 @@ pub enum NodeEvent {
         source: NodeId,
         /// What the function said.
         failure: Failure,
+    },
+    /// Code that ran in the name of nobody failed.
+    TaskFailed(Failure),
+    /// Code held up the whole node for so long.
+    Slow {
+        /// The port in whose name it ran; the node port if in the name of nobody.
+        port: PortId,
+        /// How long.
+        time: Duration,
     },
 }
 
@@ -169,6 +183,11 @@ impl Node {
         result
     }
 
+    /// Has the code of ports run by a supervisor, from now on.
+    pub fn supervise(&mut self, supervisor: Rc<dyn Supervisor>) {
+        self.core.supervise(supervisor);
+    }
+
     /// Adds an address that is dialled, and dialled again, until a node is reached there.
     pub fn add_seed(&mut self, now: Duration, address: &str) {
         self.core.now = now;
@@ -201,6 +220,11 @@ impl Node {
         self.core.peers.iter().map(peer::Peer::waiting).sum()
     }
 
+    /// The watches that all peers together have on ports of this node.
+    pub fn watched(&self) -> usize {
+        self.core.peers.iter().map(|peer| peer.watches_held).sum()
+    }
+
     /// Whether [`run`](Node::run) has something to do now.
     pub fn has_work(&self) -> bool {
         self.core.has_steps()
@@ -210,7 +234,7 @@ impl Node {
     pub fn deadline(&self) -> Option<Duration> {
         let timed = !self.connections.is_empty() || self.seeds.is_waiting() || self.core.is_connecting();
         let tick = timed.then_some(self.next_tick);
-        [self.core.next_timer(), tick].into_iter().flatten().min()
+        [self.core.timers.next(), tick].into_iter().flatten().min()
     }
 
     /// Does what is due, and what has gathered within the node.
@@ -312,9 +336,12 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if !connection.link.output().is_empty() {
             connection.link.advance_output(octets);
-        } else if let Some(up) = connection.peer.and_then(|index| self.core.peers[index].up()) {
+        } else if let Some(index) = connection.peer
+            && let Some(up) = self.core.peers[index].up()
+        {
             up.output.advance(octets);
             up.told = up.output.len() > 0;
+            self.core.tell_ready(index);
         }
         if !self.output(id).is_empty() {
             self.writable.push_back(id);
@@ -420,6 +447,7 @@ impl Node {
         for index in 0..self.core.peers.len() {
             self.look_after(index);
         }
+        self.core.shed_load();
         let core = &self.core;
         let is_up =
             |node: &NodeId| core.known_peer(node).is_some_and(|index| matches!(core.peers[index].state, PeerState::Up(_)));

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::port::PortKey;
+use super::timer::Task;
 use super::watch::{Watch, WatchId};
 use crate::framing::{EncodeError, Framing, Limits};
 use crate::names::NodeId;
@@ -25,6 +26,8 @@ pub(super) struct Peer {
     pub(super) watched: BTreeMap<PortKey, usize>,
     /// How many watches that are in all.
     pub(super) watches_held: usize,
+    /// What runs when less waits for it.
+    pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
 }
 
 /// How a node can be reached at the moment.
@@ -58,7 +61,7 @@ pub(super) struct Up {
 
 impl Peer {
     pub(super) fn new(node: NodeId) -> Self {
-        Peer { node, state: PeerState::Unknown, watches: BTreeMap::new(), watched: BTreeMap::new(), watches_held: 0 }
+        Peer { node, state: PeerState::Unknown, watches: BTreeMap::new(), watched: BTreeMap::new(), watches_held: 0, when_ready: Vec::new() }
     }
 
     pub(super) fn up(&mut self) -> Option<&mut Up> {

@@ -1,15 +1,16 @@
 //! Ports: the table of them, and the code that they run.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::context::Context;
 use super::reasons::Outcome;
+use super::timer::TimerKey;
 use super::watch::{Watch, WatchId};
 use crate::framing::Elements;
-use crate::names::PortNames;
+use crate::names::{PortId, PortNames};
 
 /// What a port does with a message: it gets the elements behind the port name, or behind the tag. It must not block.
 pub type Handler = Box<dyn FnMut(&mut Context<'_>, Elements<'_>) -> Outcome>;
@@ -45,6 +46,22 @@ pub(super) struct Port {
     /// It was made by name or by spawning: it ignores what it has no code for (`PORT-3`).
     named: Option<Box<str>>,
     pub(super) watchers: Vec<Watcher>,
+    pub(super) held: Option<Box<Held>>,
+}
+
+/// What goes with a port: when it ends, nothing of this happens any more.
+#[derive(Default)]
+pub(super) struct Held {
+    /// The watches that it has set, and on what.
+    pub(super) watches: BTreeMap<WatchId, PortId>,
+    pub(super) timers: BTreeSet<TimerKey>,
+}
+
+impl Port {
+    /// Has something go with the port.
+    pub(super) fn hold(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
+    }
 }
 
 /// The code of a port.
@@ -146,7 +163,7 @@ impl Ports {
         if let Some(name) = name {
             self.by_name.insert(name.into(), key);
         }
-        self.slots[slot].port = Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new() });
+        self.slots[slot].port = Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new(), held: None });
         Some(key)
     }
 

@@ -105,3 +105,25 @@ impl From<EncodeError> for Failure {
 
 /// What the code of a port returns.
 pub type Outcome = Result<(), Failure>;
+
+/// What code that runs once may return: an [`Outcome`], or nothing, which is no failure.
+pub trait IntoOutcome {
+    /// The outcome.
+    ///
+    /// # Errors
+    ///
+    /// When the code failed.
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Ok(())
+    }
+}
+
+impl IntoOutcome for Outcome {
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}

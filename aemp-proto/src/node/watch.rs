@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::context::Context;
 use super::port::PortKey;
-use super::reasons::Reasons;
+use super::reasons::{Outcome, Reasons};
 use crate::names::PortId;
 use crate::value::Value;
 
@@ -38,5 +38,16 @@ pub(super) enum WatchAction {
     Call(Option<PortKey>, Callback),
 }
 
+impl Watch {
+    /// The port that the watch goes with: when that ends, the watch is given up.
+    pub(super) fn owner(&self) -> Option<PortKey> {
+        match self.action {
+            WatchAction::End(port) => Some(port),
+            WatchAction::Call(port, _) => port,
+            WatchAction::Message(..) => None,
+        }
+    }
+}
+
 /// Code that runs once when a watch fires.
-pub type Callback = Box<dyn FnOnce(&mut Context<'_>, Reasons)>;
+pub(super) type Callback = Box<dyn FnOnce(&mut Context<'_>, Reasons) -> Outcome>;
