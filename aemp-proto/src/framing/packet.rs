@@ -203,10 +203,26 @@ impl<'a> Elements<'a> {
     ///
     /// When that packet is longer than the limits allow; `out` is as before then.
     pub fn relay(self, head: &[&str], framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.relay_between(head, &[], framing, limits, out)
+    }
+
+    /// Appends a packet to `out` that has `head` first, then the elements that were not taken, and then `tail`.
+    ///
+    /// # Errors
+    ///
+    /// As [`relay`](Self::relay).
+    pub fn relay_between(
+        self,
+        head: &[&str],
+        tail: &[&str],
+        framing: Framing,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let mut out = Uncommitted::new(out);
         match self.cursor {
-            Cursor::Json(reader) => relay_from(reader, self.members, head, framing, limits, out.buffer())?,
-            Cursor::Cbor(reader) => relay_from(reader, self.members, head, framing, limits, out.buffer())?,
+            Cursor::Json(reader) => relay_from(reader, self.members, (head, tail), framing, limits, out.buffer())?,
+            Cursor::Cbor(reader) => relay_from(reader, self.members, (head, tail), framing, limits, out.buffer())?,
         }
         limits.check_octets(out.written()).map_err(EncodeError::Limit)?;
         out.commit();
@@ -217,14 +233,14 @@ impl<'a> Elements<'a> {
 fn relay_from<'a, R: Reader<'a>>(
     mut reader: R,
     mut members: Members,
-    head: &[&str],
+    (head, tail): (&[&str], &[&str]),
     framing: Framing,
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     match framing {
-        Framing::Json => relay::rest(&mut reader, &mut members, head, limits, &mut json::Writer::new(out)),
-        Framing::Cbor => relay::rest(&mut reader, &mut members, head, limits, &mut cbor::Writer::new(out)),
+        Framing::Json => relay::rest(&mut reader, &mut members, head, tail, limits, &mut json::Writer::new(out)),
+        Framing::Cbor => relay::rest(&mut reader, &mut members, head, tail, limits, &mut cbor::Writer::new(out)),
     }
 }
 

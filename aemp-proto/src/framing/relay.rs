@@ -8,17 +8,18 @@ use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Writer;
 
-/// Writes what is left of an array as a packet of its own, behind `head`.
+/// Writes what is left of an array as a packet of its own, behind `head` and before `tail`.
 pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
     reader: &mut R,
     members: &mut Members,
     head: &[&str],
+    tail: &[&str],
     limits: &Limits,
     writer: &mut W,
 ) -> Result<(), EncodeError> {
-    let mut values = 1 + head.len();
+    let mut values = 1 + head.len() + tail.len();
     let length = match members.left {
-        Some(left) => usize::try_from(left).ok().map(|left| left + head.len()),
+        Some(left) => usize::try_from(left).ok().map(|left| left + head.len() + tail.len()),
         None => None,
     };
     writer.begin_array(length);
@@ -45,6 +46,9 @@ pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
             writer.end_map(ends);
             open.pop();
         } else {
+            if open.is_empty() {
+                tail.iter().for_each(|text| writer.text(text));
+            }
             writer.end_array(ends);
             if open.pop().is_none() {
                 return Ok(());

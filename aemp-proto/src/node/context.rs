@@ -17,9 +17,9 @@ use crate::value::Value;
 
 /// The node, as the code that runs in it sees it, in the name of a port or of nobody.
 pub struct Context<'a> {
-    core: &'a mut Core,
-    port: Option<PortKey>,
-    source: Option<&'a NodeId>,
+    pub(super) core: &'a mut Core,
+    pub(super) port: Option<PortKey>,
+    pub(super) source: Option<&'a NodeId>,
 }
 
 impl<'a> Context<'a> {

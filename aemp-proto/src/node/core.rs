@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -159,15 +160,20 @@ impl Core {
     }
 
     fn run_task(&mut self, port: Option<PortKey>, task: Task) {
-        self.run_code(port, task);
+        self.run_code(port, None, task);
     }
 
     /// Runs code in the name of a port, if that has not ended; if the code fails, it ends.
-    fn run_code(&mut self, port: Option<PortKey>, code: impl FnOnce(&mut Context<'_>) -> Outcome) {
+    pub(super) fn run_code(
+        &mut self,
+        port: Option<PortKey>,
+        source: Option<&NodeId>,
+        code: impl FnOnce(&mut Context<'_>) -> Outcome,
+    ) {
         if port.is_some_and(|port| self.ports.get(port).is_none()) {
             return;
         }
-        if let Err(failure) = self.supervised(port, |core| code(&mut Context::new(core, port, None))).flatten() {
+        if let Err(failure) = self.supervised(port, |core| code(&mut Context::new(core, port, source))).flatten() {
             match port {
                 Some(port) => self.end(port, &Reasons::die(failure.0)),
                 None => self.events.push_back(NodeEvent::TaskFailed(failure)),
@@ -233,6 +239,9 @@ impl Core {
             for (id, target) in held.watches {
                 self.unwatch(&WatchHandle { target, id });
             }
+            for reply in held.calls {
+                self.end(reply, &Reasons::normal());
+            }
         }
         for watcher in ended.watchers {
             match watcher {
@@ -263,6 +272,19 @@ impl Core {
             let mut elements = alloc::vec![Value::from("kil1"), port.port().into()];
             elements.extend(reasons.into_values());
             self.send_to_node(index, &elements);
+        }
+    }
+
+    /// A call goes with the port in whose name it was made.
+    pub(super) fn hold_call(&mut self, owner: Option<PortKey>, reply: PortKey) {
+        if let Some(port) = owner.and_then(|owner| self.ports.get(owner)) {
+            port.hold().calls.insert(reply);
+        }
+    }
+
+    pub(super) fn forget_call(&mut self, owner: Option<PortKey>, reply: PortKey) {
+        if let Some(held) = owner.and_then(|owner| self.ports.get(owner)?.held.as_mut()) {
+            held.calls.remove(&reply);
         }
     }
 
@@ -305,7 +327,7 @@ impl Core {
                 elements.extend(reasons.into_values());
                 self.send_or_report(&to, &elements);
             }
-            WatchAction::Call(port, callback) => self.run_code(port, |context| callback(context, reasons)),
+            WatchAction::Call(port, callback) => self.run_code(port, None, |context| callback(context, reasons)),
         }
     }
 
@@ -380,6 +402,13 @@ impl Core {
     pub(super) fn relay(&mut self, to: &PortId, elements: Elements<'_>) -> Result<(), EncodeError> {
         let limits = self.send_limits();
         self.send_with(to, |port, framing, out| elements.relay(&[port], framing, &limits, out))
+    }
+
+    /// Sends on what is left of a message, with a port for the answer behind it.
+    pub(super) fn relay_with_reply(&mut self, to: &PortId, elements: Elements<'_>, reply: &PortId) -> Result<(), EncodeError> {
+        let limits = self.send_limits();
+        let reply = reply.to_string();
+        self.send_with(to, |port, framing, out| elements.relay_between(&[port], &[&reply], framing, &limits, out))
     }
 
     fn send_with(

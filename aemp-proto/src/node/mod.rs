@@ -17,6 +17,7 @@
 //! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
 
 mod arbitration;
+mod call;
 mod config;
 mod context;
 mod core;
@@ -30,6 +31,7 @@ mod timer;
 mod watch;
 
 pub use self::core::Function;
+pub use call::NoAnswer;
 pub use config::NodeConfig;
 pub use context::Context;
 pub use peer::ConnectionId;

@@ -55,6 +55,8 @@ pub(super) struct Held {
     /// The watches that it has set, and on what.
     pub(super) watches: BTreeMap<WatchId, PortId>,
     pub(super) timers: BTreeSet<TimerKey>,
+    /// The ports for the answers to its calls.
+    pub(super) calls: BTreeSet<PortKey>,
 }
 
 impl Port {

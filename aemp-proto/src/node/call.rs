@@ -1,0 +1,126 @@
+//! Calls: a message with a port for the answer as its last element.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::context::Context;
+use super::reasons::{IntoOutcome, Reasons};
+use super::watch::WatchAction;
+use crate::framing::{Elements, EncodeError, Framing, Packet};
+use crate::names::PortId;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// The port that was called has ended, or its node is lost.
+    #[error("the port has ended: {0:?}")]
+    Ended(Reasons),
+    /// The time is up.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Context<'_> {
+    /// Sends a message with a port for the answer as its last element, and runs `answer` once, in the name of the own port: with the
+    /// elements of the answer, or with the reason why there will be none. Without a time-out it waits until the port ends; with one the port
+    /// is not watched, so that the time-out is the only way to hear that there is no answer.
+    ///
+    /// # Errors
+    ///
+    /// When the message cannot be written; `answer` does not run then.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use aemp_proto::{link, names::NodeId, node::{Context, Node, NodeConfig}};
+    /// # let config = NodeConfig::new(link::Config::new(NodeId::new("n").unwrap()));
+    /// # let mut node = Node::new(config, 1, Duration::ZERO, Duration::ZERO);
+    /// node.with(Duration::ZERO, |context: &mut Context<'_>| {
+    ///     let doubler = context.port(|context, elements| {
+    ///         let (number, reply): (u64, aemp_proto::names::PortId) = elements.rest()?;
+    ///         Ok(context.send(&reply, &(2 * number))?)
+    ///     });
+    ///     context.call(&doubler, &21, None, |_, answer| {
+    ///         let doubled: u64 = answer.expect("the port lives").rest()?;
+    ///         assert_eq!(doubled, 42);
+    ///         Ok(())
+    ///     })
+    /// }).unwrap();
+    /// # while node.has_work() { node.run(Duration::ZERO) }
+    /// # assert_eq!(node.poll_event(), None);
+    /// ```
+    pub fn call<T: Serialize + ?Sized, O: IntoOutcome>(
+        &mut self,
+        to: &PortId,
+        elements: &T,
+        timeout: Option<Duration>,
+        answer: impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> O + 'static,
+    ) -> Result<(), EncodeError> {
+        let limits = self.core.send_limits();
+        let mut message = Vec::new();
+        Framing::Cbor.encode_elements(elements, &limits, &mut message)?;
+        self.call_with(to, Packet::scanned(Framing::Cbor, &message).elements(), timeout, answer)
+    }
+
+    /// The same with elements that are encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub fn call_with<O: IntoOutcome>(
+        &mut self,
+        to: &PortId,
+        elements: Elements<'_>,
+        timeout: Option<Duration>,
+        answer: impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> O + 'static,
+    ) -> Result<(), EncodeError> {
+        let owner = self.port;
+        let Some(reply) = self.core.ports.make(None) else { return Ok(()) };
+        let id = self.core.port_id(reply);
+        // The watch comes before the message, so that it notices whatever happens to that.
+        let waiting = Rc::new(Cell::new(Some(answer)));
+        // Whoever is first ends the port for the answer, and with it the others.
+        let finish = move |context: &mut Context<'_>, answered: Result<Elements<'_>, NoAnswer>| {
+            let Some(answer) = waiting.take() else { return };
+            let (core, source) = (&mut *context.core, context.source);
+            core.end(reply, &Reasons::normal());
+            core.forget_call(owner, reply);
+            core.run_code(owner, source, |context| answer(context, answered).into_outcome());
+        };
+        match timeout {
+            None => {
+                let finish = finish.clone();
+                let ended = move |context: &mut Context<'_>, reasons| {
+                    finish(context, Err(NoAnswer::Ended(reasons)));
+                    Ok(())
+                };
+                self.core.watch(to, WatchAction::Call(Some(reply), Box::new(ended)));
+            }
+            Some(timeout) => {
+                let finish = finish.clone();
+                let late = move |context: &mut Context<'_>| {
+                    finish(context, Err(NoAnswer::TimedOut(timeout)));
+                    Ok(())
+                };
+                self.core.after(timeout, Some(reply), Box::new(late));
+            }
+        }
+        let answered = move |context: &mut Context<'_>, elements: Elements<'_>| {
+            finish(context, Ok(elements));
+            Ok(())
+        };
+        self.core.ports.set_default(reply, Some(Box::new(answered)));
+        if let Err(error) = self.core.relay_with_reply(to, elements, &id) {
+            self.core.end(reply, &Reasons::normal());
+            return Err(error);
+        }
+        self.core.hold_call(owner, reply);
+        Ok(())
+    }
+}
