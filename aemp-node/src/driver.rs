@@ -1,22 +1,27 @@
 //! What happens on the node's thread: one loop owns the node, and a local task each connection.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::rc::Rc;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use aemp_proto::framing::{Framing, Limits, Packet};
 use aemp_proto::link::Role;
-use aemp_proto::node::{Action, ConnectionId, DialId, Node, NodeConfig, NodeEvent};
+use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::connection;
-
-/// Something to do on the node's thread.
-pub(crate) type Command = Box<dyn FnOnce(&Rc<Driver>) + Send>;
+use crate::config::Config;
+use crate::connection::{self, Wake};
+use crate::handle::Command;
+use crate::supervisor::Watchful;
+use crate::wire::Tapped;
+use crate::socket;
 
 /// Drives the node: what the state machine asks for is done here.
 pub(crate) struct Driver {
@@ -24,34 +29,97 @@ pub(crate) struct Driver {
     connections: RefCell<BTreeMap<ConnectionId, Rc<Wake>>>,
     /// What each connection reads into: an idle one keeps no buffer.
     pub(crate) buffer: RefCell<Vec<u8>>,
+    config: Config,
     start: Instant,
     timer: Notify,
-    listeners: RefCell<Vec<mpsc::UnboundedSender<NodeEvent>>>,
+    events: broadcast::Sender<NodeEvent>,
 }
 
-/// What a connection's task waits for beside its socket.
-#[derive(Default)]
-pub(crate) struct Wake {
-    pub(crate) output: Notify,
-    pub(crate) close: Notify,
+thread_local! {
+    /// The driver of the node whose thread this is.
+    static CURRENT: OnceCell<Weak<Driver>> = const { OnceCell::new() };
 }
 
 /// Octets that are read at once.
 const READ: usize = 64 << 10;
 
+/// How long a node that ends goes on writing what was sent before.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The life of a node, on its thread.
+pub(crate) fn run(
+    config: &Config,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+    waiting: &AtomicUsize,
+    events: broadcast::Sender<NodeEvent>,
+    started: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    LocalSet::new().block_on(&runtime, async move {
+        let driver = match Driver::begin(config, events).await {
+            Ok((driver, addresses)) => {
+                if started.send(Ok(addresses)).is_err() {
+                    return;
+                }
+                driver
+            }
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        driver.with_node(|node, now| config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
+        /// What is taken from the queue at once: connections and timers have their turn in between.
+        const BATCH: usize = 256;
+        let mut commands = Vec::with_capacity(BATCH);
+        while inbox.recv_many(&mut commands, BATCH).await > 0 {
+            for command in commands.drain(..) {
+                driver.carry_out(command, waiting);
+            }
+            driver.settle();
+        }
+        driver.last_words().await;
+    });
+}
+
+/// The packet that another thread has encoded.
+pub(crate) fn packet(octets: &[u8]) -> Packet<'_> {
+    let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
+    Packet::parse(Framing::Cbor, octets, &unlimited).expect("it was written as a packet")
+}
+
 impl Driver {
-    pub(crate) fn new(config: NodeConfig) -> io::Result<Rc<Self>> {
+    async fn begin(config: &Config, events: broadcast::Sender<NodeEvent>) -> io::Result<(Rc<Self>, Vec<SocketAddr>)> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Ok(Rc::new(Driver {
-            node: RefCell::new(Node::new(config, u128::from_ne_bytes(random), Duration::ZERO, unix)),
+        let mut node = Node::new(config.node.clone(), u128::from_ne_bytes(random), Duration::ZERO, unix);
+        node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow)));
+        let driver = Rc::new(Driver {
+            node: RefCell::new(node),
             connections: RefCell::default(),
             buffer: RefCell::new(vec![0; READ]),
+            config: config.clone(),
             start: Instant::now(),
             timer: Notify::new(),
-            listeners: RefCell::default(),
-        }))
+            events,
+        });
+        CURRENT.with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
+        let mut addresses = Vec::new();
+        for bind in &config.binds {
+            let listener = TcpListener::bind(bind)
+                .await
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {bind}: {error}")))?;
+            addresses.push(listener.local_addr()?);
+            spawn_local(listen_task(driver.clone(), listener));
+        }
+        spawn_local(timer_task(driver.clone()));
+        Ok((driver, addresses))
+    }
+
+    /// The driver of the node whose thread this is.
+    pub(crate) fn current() -> Option<Rc<Driver>> {
+        CURRENT.with(|current| current.get()?.upgrade())
     }
 
     /// Uses the node, then does what it asks for.
@@ -61,13 +129,29 @@ impl Driver {
         result
     }
 
+    /// Runs code in the node, in the name of nobody.
+    pub(crate) fn with_context<R>(self: &Rc<Self>, code: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        self.with_node(|node, now| node.with(now, code))
+    }
+
     pub(crate) fn node(&self) -> std::cell::RefMut<'_, Node> {
         self.node.borrow_mut()
     }
 
-    /// Tells what happens in the node from now on.
-    pub(crate) fn listen(&self, listener: mpsc::UnboundedSender<NodeEvent>) {
-        self.listeners.borrow_mut().push(listener);
+    /// Does what another thread wants; the node settles afterwards.
+    fn carry_out(self: &Rc<Self>, command: Command, waiting: &AtomicUsize) {
+        match command {
+            Command::Use(use_driver) => use_driver(self),
+            Command::Send { to, elements } => {
+                waiting.fetch_sub(elements.len(), Ordering::Relaxed);
+                let mut node = self.node.borrow_mut();
+                let sent = node.with(self.start.elapsed(), |context| context.forward(&to, packet(&elements).elements()));
+                if let Err(error) = sent {
+                    // It fits into cbor, and not into the framing of the peer.
+                    self.tell(NodeEvent::NotSent { to, error });
+                }
+            }
+        }
     }
 
     fn settle(self: &Rc<Self>) {
@@ -89,22 +173,38 @@ impl Driver {
             }
         }
         while let Some(event) = node.poll_event() {
-            self.listeners.borrow_mut().retain(|listener| listener.send(event.clone()).is_ok());
+            self.tell(event);
         }
         // There may be work to do, or an earlier deadline.
         self.timer.notify_one();
     }
 
+    fn tell(&self, event: NodeEvent) {
+        let node = self.config.node.link.node.as_str();
+        match &event {
+            NodeEvent::Up(peer) => tracing::info!(node, %peer, "connected"),
+            NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, ?reasons, "the connection is lost"),
+            NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, ?reasons, "not reached"),
+            NodeEvent::Refused { node: peer, address, error } => tracing::info!(node, ?peer, address, error, "no connection"),
+            NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
+            NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
+            NodeEvent::TaskFailed(failure) => tracing::warn!(node, ?failure, "code in the name of nobody failed"),
+            NodeEvent::Slow { port, time } => tracing::warn!(node, %port, ?time, "code of this port held up the node"),
+            other => tracing::debug!(node, ?other),
+        }
+        let _nobody_listens = self.events.send(event);
+    }
+
     /// Takes on a transport connection.
     fn take_on(self: &Rc<Self>, stream: TcpStream, role: Role, dial: Option<DialId>) -> io::Result<()> {
-        stream.set_nodelay(true)?;
+        socket::prepare(&stream, self.config.host_timeout)?;
         let peer = stream.peer_addr()?.to_string();
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let opened = self.with_node(|node, now| node.open(now, role, random, Some(&peer), dial));
         let id = opened.map_err(io::Error::other)?;
-        let wake = Rc::new(Wake::default());
-        wake.output.notify_one();
+        let tap = self.config.tap.clone().map(|tap| Tapped::new(tap, self.config.node.link.node.as_str(), &peer));
+        let wake = Rc::new(Wake::new(tap));
         self.connections.borrow_mut().insert(id, wake.clone());
         spawn_local(connection::run(self.clone(), id, stream, wake));
         Ok(())
@@ -115,10 +215,18 @@ impl Driver {
         self.connections.borrow_mut().remove(&id);
         self.with_node(|node, now| node.closed(now, id, error));
     }
+
+    /// Goes on until everything is written, or for so long.
+    async fn last_words(self: &Rc<Self>) {
+        let end = Instant::now() + LAST_WORDS;
+        while Instant::now() < end && (self.node().waiting() > 0 || self.node().has_work()) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
 }
 
 /// Lets times pass: runs what is due, and what has gathered, with a turn for everyone else in between.
-pub(crate) async fn timer_task(driver: Rc<Driver>) {
+async fn timer_task(driver: Rc<Driver>) {
     loop {
         let (busy, deadline) = {
             let node = driver.node.borrow();
@@ -142,7 +250,7 @@ pub(crate) async fn timer_task(driver: Rc<Driver>) {
 }
 
 async fn dial_task(driver: Rc<Driver>, dial: DialId, address: String) {
-    let connected = match TcpStream::connect(&address).await {
+    let connected = match socket::dial(&address, driver.config.node.connect_timeout).await {
         Ok(stream) => driver.take_on(stream, Role::Opener, Some(dial)),
         Err(error) => Err(error),
     };
@@ -152,15 +260,16 @@ async fn dial_task(driver: Rc<Driver>, dial: DialId, address: String) {
 }
 
 /// Accepts connections for as long as the node runs.
-pub(crate) async fn listen_task(driver: Rc<Driver>, listener: TcpListener) {
+async fn listen_task(driver: Rc<Driver>, listener: TcpListener) {
     loop {
         // A connection that could not be taken on is its own loss; out of descriptors, a pause lets others end.
         let taken = match listener.accept().await {
             Ok((stream, _)) => driver.take_on(stream, Role::Acceptor, None),
             Err(error) => Err(error),
         };
-        if taken.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Err(error) = taken {
+            tracing::debug!(%error, "a connection was not taken on");
+            sleep(Duration::from_millis(10)).await;
         }
     }
 }

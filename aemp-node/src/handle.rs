@@ -2,46 +2,51 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use aemp_proto::framing::{Elements, EncodeError};
-use aemp_proto::link;
+use aemp_proto::framing::{Elements, EncodeError, Framing, Limits};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, NodeConfig, NodeEvent, Reasons};
-use aemp_proto::value::Value;
+use aemp_proto::node::{Context, NoAnswer, NodeEvent, Outcome, Reasons};
+use serde::Serialize;
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::driver::{Command, Driver, listen_task, timer_task};
+use crate::config::Config;
+use crate::driver::{self, Driver};
+use crate::events::{self, Events};
+use crate::message::Message;
+use crate::watch::Watch;
 
-/// How a node runs.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// How the node behaves.
-    pub node: NodeConfig,
-    /// Addresses to listen on, `HOST:PORT`.
-    pub binds: Vec<String>,
-    /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached.
-    pub seeds: Vec<String>,
-}
-
-impl Config {
-    /// The defaults: no secret, no listener, no seeds.
-    pub fn new(node: NodeId) -> Self {
-        Config { node: NodeConfig::new(link::Config::new(node)), binds: Vec::new(), seeds: Vec::new() }
-    }
-}
-
-/// A node that runs on a thread of its own. It ends when the last handle is gone.
+/// A node that runs on a thread of its own. It ends when the last handle is gone, after what was sent before has been written.
 #[derive(Clone)]
 pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     id: NodeId,
-    addresses: Arc<[SocketAddr]>,
+    addresses: Vec<SocketAddr>,
+    send_limits: Limits,
+    /// Octets that may wait for the node's thread.
+    queue: usize,
+    waiting: Arc<AtomicUsize>,
     commands: mpsc::UnboundedSender<Command>,
+    /// What happened since the start, for whoever asks first; and one to make others from.
+    first_events: Mutex<Option<broadcast::Receiver<NodeEvent>>>,
+    events: broadcast::Receiver<NodeEvent>,
+}
+
+/// Something to do on the node's thread.
+pub(crate) enum Command {
+    /// Use the driver.
+    Use(Box<dyn FnOnce(&Rc<Driver>) + Send>),
+    /// Send the elements, which are a packet in cbor without a port name.
+    Send { to: PortId, elements: Vec<u8> },
 }
 
 /// The node has ended.
@@ -49,20 +54,32 @@ pub struct Node {
 #[error("the node has ended")]
 pub struct Stopped;
 
+/// Why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It cannot be written, or is over the limits.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// So many octets wait for the node's thread already.
+    #[error("{0} octets wait for the node already: wait until it is ready")]
+    Full(usize),
+    /// The node has ended.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The port that was called has ended, or its node is lost.
-    #[error("the port has ended: {0:?}")]
-    Ended(Reasons),
-    /// The time is up.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
-    /// The message cannot be sent.
+    /// The port has ended, or the time is up.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// The message cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The node has ended.
+    /// The own node has ended.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
@@ -74,37 +91,45 @@ impl Node {
     ///
     /// When it cannot listen on an address, or there is no randomness or no thread to be had.
     pub async fn start(config: Config) -> io::Result<Node> {
-        let id = config.node.link.node.clone();
+        let (id, send_limits) = (config.node.link.node.clone(), config.node.link.send_limits);
+        let (queue, waiting) = (config.node.queue, Arc::new(AtomicUsize::new(0)));
         let (commands, inbox) = mpsc::unbounded_channel();
         let (started, has_started) = oneshot::channel();
         let name = format!("aemp {id}");
-        thread::Builder::new().name(name).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            LocalSet::new().block_on(&runtime, main(config, inbox, started));
-        })?;
+        let taken = waiting.clone();
+        let (teller, first_events) = broadcast::channel(events::WAITING);
+        let events = teller.subscribe();
+        thread::Builder::new().name(name).spawn(move || driver::run(&config, inbox, &taken, teller, started))?;
         let addresses = has_started.await.map_err(|_| io::Error::other("the node's thread has ended"))??;
-        Ok(Node { id, addresses: addresses.into(), commands })
+        let first_events = Mutex::new(Some(first_events));
+        let shared = Shared { id, addresses, send_limits, queue, waiting, commands, first_events, events };
+        Ok(Node { shared: Arc::new(shared) })
     }
 
     /// The node's ID.
     pub fn id(&self) -> &NodeId {
-        &self.id
+        &self.shared.id
     }
 
     /// The addresses that it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.shared.addresses
     }
 
-    fn command(&self, command: impl FnOnce(&std::rc::Rc<Driver>) + Send + 'static) {
+    pub(crate) fn command(&self, command: impl FnOnce(&Rc<Driver>) + Send + 'static) {
         // A node that has ended drops what the command would have answered with, and that is how it is noticed.
-        let _ended = self.commands.send(Box::new(command));
+        let _ended = self.shared.commands.send(Command::Use(Box::new(command)));
     }
 
-    /// Runs code in the node, on its thread, in the name of no port. It must not block.
+    async fn ask<R: Send + 'static>(&self, ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static) -> Result<R, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.command(move |driver| {
+            let _nobody_waits = answer.send(catch_unwind(AssertUnwindSafe(|| ask(driver))));
+        });
+        answered.await.map_err(|_| Stopped)?.map_err(|panic| resume_unwind(panic))
+    }
+
+    /// Runs code in the node, on its thread, in the name of no port. It must not block. A panic in it comes back here.
     ///
     /// # Errors
     ///
@@ -113,18 +138,100 @@ impl Node {
         &self,
         code: impl FnOnce(&mut Context<'_>) -> R + Send + 'static,
     ) -> Result<R, Stopped> {
-        let (answer, answered) = oneshot::channel();
-        self.command(move |driver| {
-            let _nobody_waits = answer.send(driver.with_node(|node, now| node.with(now, code)));
-        });
-        answered.await.map_err(|_| Stopped)
+        self.ask(move |driver| driver.with_context(code)).await
     }
 
-    /// What happens in the node from now on: nodes that come and go, refusals.
-    pub fn events(&self) -> mpsc::UnboundedReceiver<NodeEvent> {
-        let (listener, events) = mpsc::unbounded_channel();
-        self.command(move |driver| driver.listen(listener));
-        events
+    /// Runs code in the name of a port of this node: what it watches, calls and sets timers for goes with that port. `None` if the port has
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn within<R: Send + 'static>(
+        &self,
+        port: &PortId,
+        code: impl FnOnce(&mut Context<'_>) -> R + Send + 'static,
+    ) -> Result<Option<R>, Stopped> {
+        let port = port.clone();
+        self.ask(move |driver| driver.with_node(|node, now| node.within(now, &port, code))).await
+    }
+
+    /// Makes a port that handles its messages on the node's thread.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node, proto::names::PortId};
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// let mut count = 0u64;
+    /// let counter = node.port(move |context, elements| {
+    ///     let (by, reply): (u64, PortId) = elements.rest()?;
+    ///     count += by;
+    ///     Ok(context.send(&reply, &count)?)
+    /// }).await.unwrap();
+    /// node.call(&counter, &40, None).await.unwrap();
+    /// assert_eq!(node.call(&counter, &2, None).await.unwrap().decode::<u64>().unwrap(), 42);
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn port(
+        &self,
+        handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + Send + 'static,
+    ) -> Result<PortId, Stopped> {
+        self.with(|context| context.port(handler)).await
+    }
+
+    /// Sends a message. It never blocks: what cannot be sent at once waits, and when it is lost, the watches on the port and on its node fire.
+    /// Whoever sends much waits with [`ready`](Self::ready) now and then.
+    ///
+    /// # Errors
+    ///
+    /// When the message was not taken: nothing is lost then without your knowing.
+    pub fn send<T: Serialize + ?Sized>(&self, to: &PortId, elements: &T) -> Result<(), SendError> {
+        let mut octets = Vec::new();
+        Framing::Cbor.encode_elements(elements, &self.shared.send_limits, &mut octets)?;
+        let waiting = self.shared.waiting.fetch_add(octets.len(), Ordering::Relaxed);
+        if waiting > self.shared.queue {
+            self.shared.waiting.fetch_sub(octets.len(), Ordering::Relaxed);
+            return Err(SendError::Full(waiting));
+        }
+        let command = Command::Send { to: to.clone(), elements: octets };
+        self.shared.commands.send(command).map_err(|_| Stopped.into())
+    }
+
+    /// Waits until less waits for a node than the low-water mark, or nothing does because it is lost; and until what this handle has sent has
+    /// been taken by the node.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node};
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// let sink = node.port(|_, _| Ok(())).await.unwrap();
+    /// for number in 0..100_000 {
+    ///     if number % 1000 == 0 {
+    ///         node.ready(sink.node()).await.unwrap();
+    ///     }
+    ///     node.send(&sink, &number).unwrap();
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the own node has ended.
+    pub async fn ready(&self, node: &NodeId) -> Result<(), Stopped> {
+        let (tell, told) = oneshot::channel::<()>();
+        let node = node.clone();
+        self.command(move |driver| {
+            driver.with_context(|context| {
+                context.when_ready(&node, move |_| {
+                    let _nobody_waits = tell.send(());
+                });
+            });
+        });
+        told.await.map_err(|_| Stopped)
     }
 
     /// Sends a message with a port for the answer as its last element, and waits for that. Without a time-out it waits until the answer
@@ -133,119 +240,139 @@ impl Node {
     /// # Errors
     ///
     /// When there is no answer.
-    pub async fn call(
+    pub async fn call<T: Serialize + ?Sized>(
         &self,
         to: &PortId,
-        mut elements: Vec<Value>,
+        elements: &T,
         timeout: Option<Duration>,
-    ) -> Result<Vec<Value>, CallError> {
-        let (answer, answered) = oneshot::channel::<Result<Vec<Value>, CallError>>();
+    ) -> Result<Message, CallError> {
+        let mut octets = Vec::new();
+        Framing::Cbor.encode_elements(elements, &self.shared.send_limits, &mut octets)?;
+        let (answer, answered) = oneshot::channel::<Result<Message, CallError>>();
         let to = to.clone();
-        self.with(move |context| {
-            let answer = Once::new(answer);
-            let reply = context.port_without_code();
-            let watch = timeout.is_none().then(|| {
-                let (answer, reply) = (answer.clone(), reply.clone());
-                context.watch(&to, move |context, reasons| {
-                    context.end(&reply, Reasons::normal());
-                    answer.send(Err(CallError::Ended(reasons)));
-                })
-            });
-            let (answers, own) = (answer.clone(), reply.clone());
-            context.receive(&reply, move |context, elements: Elements<'_>| {
-                answers.send(Ok(elements.rest()?));
-                if let Some(watch) = &watch {
-                    context.unwatch(watch);
-                }
-                context.end(&own, Reasons::normal());
-                Ok(())
-            });
-            elements.push(reply.to_string().into());
-            if let Err(error) = context.send(&to, &elements) {
-                context.end(&reply, Reasons::normal());
-                answer.send(Err(error.into()));
-            }
-            if let Some(timeout) = timeout {
-                context.after(timeout, move |context| {
-                    context.end(&reply, Reasons::normal());
-                    answer.send(Err(CallError::TimedOut(timeout)));
+        self.command(move |driver| {
+            driver.with_context(|context| {
+                let answer = Rc::new(std::cell::Cell::new(Some(answer)));
+                let tell = move |result| {
+                    let _nobody_waits = answer.take().map(|answer: oneshot::Sender<_>| answer.send(result));
+                };
+                let cannot = tell.clone();
+                let called = context.call_with(&to, driver::packet(&octets).elements(), timeout, move |context, elements| {
+                    tell(match elements {
+                        Ok(elements) => Message::new(context.source(), elements).map_err(Into::into),
+                        Err(error) => Err(error.into()),
+                    });
                 });
-            }
-        })
-        .await?;
+                if let Err(error) = called {
+                    cannot(Err(error.into()));
+                }
+            });
+        });
         answered.await.map_err(|_| Stopped)?
     }
 
-    /// Watches a port: the watch stands when this returns, and what it returns waits until the port ends, or its node is lost.
+    /// Watches a port, or a node under its bare ID: the watch stands when this returns. It is a future that waits until the port ends or its
+    /// node is lost; when it is dropped, the watch is given up.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node, proto::node::Reasons};
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// let fragile = node.port(|_, _| panic!("oh no")).await.unwrap();
+    /// let watch = node.watch(&fragile).await.unwrap();
+    /// node.send(&fragile, &"boo").unwrap();
+    /// assert_eq!(watch.await.unwrap(), Reasons::new(["die", "oh no"]));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
     /// When the own node has ended.
-    pub async fn watch(&self, port: &PortId) -> Result<impl Future<Output = Result<Reasons, Stopped>> + use<>, Stopped> {
+    pub async fn watch(&self, port: &PortId) -> Result<Watch, Stopped> {
         let (fire, fired) = oneshot::channel();
         let port = port.clone();
-        self.with(move |context| {
-            context.watch(&port, move |_, reasons| {
-                let _nobody_waits = fire.send(reasons);
-            });
-        })
-        .await?;
-        Ok(async { fired.await.map_err(|_| Stopped) })
-    }
-}
-
-/// Sends one answer, whoever is first.
-struct Once<T>(std::rc::Rc<std::cell::Cell<Option<oneshot::Sender<T>>>>);
-
-impl<T> Clone for Once<T> {
-    fn clone(&self) -> Self {
-        Once(self.0.clone())
-    }
-}
-
-impl<T> Once<T> {
-    fn new(answer: oneshot::Sender<T>) -> Self {
-        Once(std::rc::Rc::new(std::cell::Cell::new(Some(answer))))
+        let handle = self
+            .with(move |context| {
+                context.watch(&port, move |_, reasons| {
+                    let _nobody_waits = fire.send(reasons);
+                })
+            })
+            .await?;
+        Ok(Watch::new(self.clone(), handle, fired))
     }
 
-    fn send(&self, value: T) {
-        if let Some(answer) = self.0.take() {
-            let _nobody_waits = answer.send(value);
-        }
+    /// Ends a port of any node; without reasons it is a normal end.
+    pub fn end(&self, port: &PortId, reasons: Reasons) {
+        let port = port.clone();
+        self.command(move |driver| driver.with_context(|context| context.end(&port, reasons)));
     }
-}
 
-/// The life of a node, on its thread.
-async fn main(
-    config: Config,
-    mut inbox: mpsc::UnboundedReceiver<Command>,
-    started: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
-) {
-    let driver = match begin(&config).await {
-        Ok((driver, addresses)) => {
-            if started.send(Ok(addresses)).is_err() {
-                return;
-            }
-            driver
-        }
-        Err(error) => return drop(started.send(Err(error))),
-    };
-    driver.with_node(|node, now| config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
-    while let Some(command) = inbox.recv().await {
-        command(&driver);
+    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever watches the port.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node, proto::names::PortId};
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// node.register("Adder::start", |context, arguments| {
+    ///     let mut sum: u64 = arguments.rest()?;
+    ///     let own = context.own_port().ok_or("called, not spawned")?;
+    ///     context.receive_tag(&own, "add", move |context, elements| {
+    ///         let (number, reply): (u64, PortId) = elements.rest()?;
+    ///         sum += number;
+    ///         Ok(context.send(&reply, &sum)?)
+    ///     });
+    ///     Ok(())
+    /// }).await.unwrap();
+    /// let adder = node.spawn(node.id(), "Adder::start", &30).await.unwrap();
+    /// let sum: u64 = node.call(&adder, &("add", 12), None).await.unwrap().decode().unwrap();
+    /// assert_eq!(sum, 42);
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written, or the own node has ended.
+    pub async fn spawn<T: Serialize + ?Sized>(
+        &self,
+        node: &NodeId,
+        function: &str,
+        arguments: &T,
+    ) -> Result<PortId, SendError> {
+        let mut octets = Vec::new();
+        Framing::Cbor.encode_elements(arguments, &self.shared.send_limits, &mut octets)?;
+        let (node, function) = (node.clone(), function.to_owned());
+        let spawned =
+            self.with(move |context| context.spawn_with(&node, &function, driver::packet(&octets).elements())).await?;
+        Ok(spawned?)
     }
-}
 
-async fn begin(config: &Config) -> io::Result<(std::rc::Rc<Driver>, Vec<SocketAddr>)> {
-    let driver = Driver::new(config.node.clone())?;
-    let mut addresses = Vec::new();
-    for bind in &config.binds {
-        let listener = TcpListener::bind(bind)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {bind}: {error}")))?;
-        addresses.push(listener.local_addr()?);
-        tokio::task::spawn_local(listen_task(driver.clone(), listener));
+    /// Lets others call and spawn a function under this name. Nothing else of this program can be called.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn register(
+        &self,
+        name: &str,
+        function: impl Fn(&mut Context<'_>, Elements<'_>) -> Outcome + Send + 'static,
+    ) -> Result<(), Stopped> {
+        let name = name.to_owned();
+        self.with(move |context| context.register(&name, Rc::new(function))).await
     }
-    tokio::task::spawn_local(timer_task(driver.clone()));
-    Ok((driver, addresses))
+
+    /// What happens in the node: nodes that come and go, refusals, failures that concern nobody else. Whoever asks first gets all since
+    /// the start, as far as it is kept; others what happens from now on.
+    pub fn events(&self) -> Events {
+        let first = self.shared.first_events.lock().ok().and_then(|mut first| first.take());
+        Events::new(first.unwrap_or_else(|| self.shared.events.resubscribe()))
+    }
+
+    /// The nodes to which there is a connection.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn up_nodes(&self) -> Result<Vec<NodeId>, Stopped> {
+        self.ask(|driver| driver.node().up_nodes().cloned().collect()).await
+    }
 }

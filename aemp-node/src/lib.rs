@@ -1,42 +1,108 @@
 //! A tokio node that speaks AEMP: sockets, timers and a thread around the state machine of `aemp-proto`.
 //!
-//! A [`Node`] runs on a thread of its own, where its ports live and their code runs. What others hold is a handle: it is
-//! `Send`, cheap to clone, and reaches the node with [`with`](Node::with).
+//! A [`Node`] runs on a thread of its own. Its *ports* live there, and their code runs there, each message where it arrives. What everyone else
+//! holds is a handle: it is `Send`, cheap to clone, and works from any async task.
 //!
 //! ```
 //! use aemp_node::{Config, Node};
-//! use aemp_proto::{auth::Secret, value::Value};
+//! use aemp_node::proto::{auth::Secret, names::{NodeId, PortId}};
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let mut config = Config::new("greeter-node".parse_id().unwrap());
+//! let mut config = Config::new(NodeId::new("greeter-node").unwrap());
 //! config.binds = vec!["127.0.0.1:0".into()];
 //! config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
 //! let node = Node::start(config).await.unwrap();
 //!
-//! // A port that answers whoever asks, as `call` asks: with its own port as the last element.
-//! let greeter = node.with(|context| {
-//!     context.port(|context, elements| {
-//!         let (name, whom): (String, aemp_proto::names::PortId) = elements.rest()?;
-//!         Ok(context.send(&whom, &format!("hello, {name}"))?)
-//!     })
+//! // A port that answers whoever asks, as `call` asks: with a port for the answer as the last element.
+//! let greeter = node.port(|context, elements| {
+//!     let (name, whom): (String, PortId) = elements.rest()?;
+//!     Ok(context.send(&whom, &format!("hello, {name}"))?)
 //! }).await.unwrap();
 //!
-//! let answer = node.call(&greeter, vec!["Ada".into()], None).await.unwrap();
-//! assert_eq!(answer, vec![Value::from("hello, Ada")]);
+//! let answer: String = node.call(&greeter, &"Ada", None).await.unwrap().decode().unwrap();
+//! assert_eq!(answer, "hello, Ada");
 //! # });
-//! # use aemp_proto::names::NodeId;
-//! # trait ParseId { fn parse_id(&self) -> Option<NodeId>; }
-//! # impl ParseId for str { fn parse_id(&self) -> Option<NodeId> { NodeId::new(self).ok() } }
 //! ```
+//!
+//! # Two ways to be a port
+//!
+//! *Code on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and gets each message where it arrives, still encoded; it must not
+//! block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds. In between,
+//! [`run_future`](ContextExt::run_future) runs a future on the node's thread in the name of a port.
+//!
+//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String, u64)`. Whoever does
+//! not know the shape takes a `Vec<`[`Value`](proto::value::Value)`>`. A message of another shape than its code takes ends the port, and whoever
+//! watches it hears what came.
+//!
+//! # The verbs
+//!
+//! | AnyEvent::MP | from an async task | in the code of a port |
+//! |---|---|---|
+//! | `port` | [`Node::port`], [`Node::mailbox`] | [`Context::port`], [`named_port`](Context::named_port) |
+//! | `rcv` | [`Mailbox::recv`] | [`receive`](Context::receive), [`receive_tag`](Context::receive_tag) |
+//! | `snd` | [`Node::send`], [`Node::ready`] | [`send`](Context::send), [`forward`](Context::forward), [`when_ready`](Context::when_ready) |
+//! | `mon` | [`Node::watch`] | [`watch`](Context::watch), [`link`](Context::link), [`watch_with_message`](Context::watch_with_message) |
+//! | `kil` | [`Node::end`] | [`end`](Context::end) |
+//! | `spawn` | [`Node::spawn`], [`Node::register`] | [`spawn`](Context::spawn), [`register`](Context::register) |
+//! | `cal` | [`Node::call`] | [`call`](Context::call) |
+//! | `after` | | [`after`](Context::after), [`send_after`](Context::send_after), [`cancel`](Context::cancel) |
+//! | `peval`, `psub` | [`Node::within`] | [`run_in`](Context::run_in), [`later`](Context::later), [`run_future`](ContextExt::run_future) |
+//! | `mon_nodes` | [`Node::events`] | |
+//!
+//! Timers, watches, calls and futures go with the port in whose name they were set; so a port can be ended at any time and leaves nothing behind:
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # use std::time::Duration;
+//! # use aemp_node::{Config, Node, proto::names::PortId};
+//! # let node = Node::start(Config::local()).await.unwrap();
+//! let mut mailbox = node.mailbox().await.unwrap();
+//! let whom = mailbox.id().clone();
+//! let reminder = node.with(move |context| {
+//!     let reminder = context.port_without_code();
+//!     context.run_in(&reminder, move |context| {
+//!         context.link(&whom); // If nobody is there to be reminded, the reminder ends too.
+//!         context.send_after(Duration::from_millis(10), &whom, &("remember", 1))?;
+//!         context.send_after(Duration::from_secs(3600), &whom, &("remember", 2))?;
+//!         Ok(())
+//!     });
+//!     reminder
+//! }).await.unwrap();
+//! assert_eq!(mailbox.recv().await.unwrap().decode::<(&str, u64)>().unwrap(), ("remember", 1));
+//! node.end(&reminder, Default::default()); // And nobody is reminded in an hour.
+//! # });
+//! ```
+//!
+//! # What is logged
+//!
+//! With `tracing`: connections that come and go (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
+//! that holds up the node, with its port (warn).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod config;
 mod connection;
 mod driver;
+mod events;
 mod handle;
+mod mailbox;
+mod message;
 mod services;
+mod socket;
+mod supervisor;
+mod tasks;
+mod watch;
+mod wire;
 
-pub use handle::{CallError, Config, Node, Stopped};
+pub use config::Config;
+pub use events::Events;
+pub use handle::{CallError, Node, SendError, Stopped};
+pub use mailbox::{Capacity, Mailbox, Overflow};
+pub use message::Message;
 pub use services::{echo, log};
+pub use tasks::{ContextExt, Ended, LocalPort};
+pub use watch::Watch;
+pub use wire::{Passed, Tap};
 
 pub use aemp_proto as proto;
+pub use aemp_proto::node::Context;

@@ -91,8 +91,12 @@ impl Framing {
         self.encode_packet(Some(port), true, elements, limits, out)
     }
 
-    /// Appends elements without a port, as an array.
-    pub(crate) fn encode_elements<T: Serialize + ?Sized>(
+    /// Appends elements without a port as a packet of its own, to be relayed later ([`Elements::relay`](super::Elements::relay)).
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_message`](Self::encode_message).
+    pub fn encode_elements<T: Serialize + ?Sized>(
         self,
         elements: &T,
         limits: &Limits,

@@ -180,6 +180,22 @@ impl<'a> Context<'a> {
         function: &str,
         arguments: &T,
     ) -> Result<PortId, EncodeError> {
+        let mut encoded = Vec::new();
+        Framing::Cbor.encode_elements(arguments, &self.core.send_limits(), &mut encoded)?;
+        self.spawn_with(node, function, Packet::scanned(Framing::Cbor, &encoded).elements())
+    }
+
+    /// The same with arguments that are encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with(
+        &mut self,
+        node: &NodeId,
+        function: &str,
+        arguments: Elements<'_>,
+    ) -> Result<PortId, EncodeError> {
         self.core.spawn(node, function, arguments)
     }
 

@@ -622,33 +622,22 @@ impl Core {
     // --- spawning ---
 
     /// Spawns a port; there is no visible effect before this returns (`SPAWN-1`).
-    pub(super) fn spawn<T: Serialize + ?Sized>(
-        &mut self,
-        node: &NodeId,
-        function: &str,
-        arguments: &T,
-    ) -> Result<PortId, EncodeError> {
+    pub(super) fn spawn(&mut self, node: &NodeId, function: &str, arguments: Elements<'_>) -> Result<PortId, EncodeError> {
         let name = self.spawned.name(self.next_spawned);
         self.next_spawned += 1;
         let limits = self.send_limits();
-        if *node == self.id {
-            if let Some(function) = self.function(function)
-                && let Some(port) = self.ports.make(Some(&name))
-            {
-                let written = Framing::Cbor.encode_elements(arguments, &limits, &mut self.own);
-                if let Err(error) = written {
-                    self.ports.remove(port);
-                    return Err(error);
-                }
-                self.steps.push_back(Step::Init { port, function, end: self.own.len() });
-            }
-        } else {
-            let mut octets = Vec::new();
-            Framing::Cbor.encode_elements(arguments, &limits, &mut octets)?;
-            let elements = Packet::scanned(Framing::Cbor, &octets).elements();
+        if *node != self.id {
             let index = self.peer(node);
             let head = ["", request::SPAWN, &name, function];
-            self.write_to(index, |framing, out| elements.relay(&head, framing, &limits, out))?;
+            self.write_to(index, |framing, out| arguments.relay(&head, framing, &limits, out))?;
+        } else if let Some(function) = self.function(function)
+            && let Some(port) = self.ports.make(Some(&name))
+        {
+            if let Err(error) = arguments.relay(&[], Framing::Cbor, &limits, &mut self.own) {
+                self.ports.remove(port);
+                return Err(error);
+            }
+            self.steps.push_back(Step::Init { port, function, end: self.own.len() });
         }
         Ok(node.port(&name))
     }

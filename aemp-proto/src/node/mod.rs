@@ -185,6 +185,15 @@ impl Node {
         result
     }
 
+    /// Runs code in the name of a port of this node; `None` if that has ended.
+    pub fn within<R>(&mut self, now: Duration, port: &PortId, code: impl FnOnce(&mut Context<'_>) -> R) -> Option<R> {
+        self.core.now = now;
+        let key = if *port.node() == self.core.id { self.core.ports.find(port.port()) } else { None };
+        let result = key.map(|key| code(&mut Context::new(&mut self.core, Some(key), None)));
+        self.settle();
+        result
+    }
+
     /// Has the code of ports run by a supervisor, from now on.
     pub fn supervise(&mut self, supervisor: Rc<dyn Supervisor>) {
         self.core.supervise(supervisor);

@@ -1,13 +1,11 @@
 //! `aemp snd`, `aemp cal` and `aemp mon`.
 
-use std::time::Duration;
-
 use aemp_node::proto::framing::{Framing, Limits, Packet};
 use aemp_node::proto::names::PortId;
 use aemp_node::proto::value::Value;
 use clap::Args;
 
-use crate::options::Join;
+use crate::options::{Join, seconds};
 use crate::{Failure, say};
 
 /// A message for a port.
@@ -40,7 +38,7 @@ fn element(text: &str) -> Result<Value, Failure> {
     packet.decode::<(Value,)>().map(|(value,)| value).map_err(|_| Failure::usage(format!("{text:?} is more than one value")))
 }
 
-fn json(values: &[Value]) -> Result<String, Failure> {
+pub(crate) fn json(values: &[Value]) -> Result<String, Failure> {
     let mut out = Vec::new();
     let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
     Framing::Json.encode(values, &unlimited, &mut out).map_err(Failure::refused)?;
@@ -53,17 +51,14 @@ pub(crate) async fn snd(join: Join, message: Message) -> Result<(), Failure> {
     let port = to.clone();
     node.with(move |context| context.send(&port, &elements)).await.map_err(Failure::refused)?.map_err(Failure::refused)?;
     // An echo comes back only when everything before it has arrived.
-    node.call(&to.node().port(""), vec!["snd".into()], None).await.map(drop).map_err(Failure::refused)
+    node.call(&to.node().port(""), &"snd", None).await.map(drop).map_err(Failure::refused)
 }
 
 pub(crate) async fn cal(join: Join, message: Message, timeout: Option<f64>) -> Result<(), Failure> {
     let (to, elements) = message.parse()?;
-    let timeout = timeout
-        .map(Duration::try_from_secs_f64)
-        .transpose()
-        .map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
-    let answer = join.join().await?.call(&to, elements, timeout).await.map_err(Failure::refused)?;
-    say(json(&answer)?)
+    let timeout = timeout.map(|timeout| seconds("--timeout", timeout)).transpose()?;
+    let answer = join.join().await?.call(&to, &elements, timeout).await.map_err(Failure::refused)?;
+    say(json(&answer.values())?)
 }
 
 pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {

@@ -8,7 +8,8 @@ mod run;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use options::Join;
 
@@ -20,6 +21,9 @@ use options::Join;
 #[derive(Parser)]
 #[command(name = "aemp", version)]
 struct Arguments {
+    /// Tells on standard error what goes on; twice for more
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -88,7 +92,14 @@ fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let level = match arguments.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    let result = match arguments.command {
         Command::Run(run) => run.run().await,
         Command::Snd { join, message } => ask::snd(join, message).await,
         Command::Cal { join, message, timeout } => ask::cal(join, message, timeout).await,

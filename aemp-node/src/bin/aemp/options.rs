@@ -1,12 +1,13 @@
 //! What several commands take from the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::node::NodeEvent;
-use aemp_node::{Config, Node};
+use aemp_node::{Config, Node, Tap};
 use clap::Args;
 
 use crate::Failure;
@@ -26,6 +27,12 @@ pub(crate) struct Identity {
     /// Methods that are accepted, best first: tls_sha3_512, hmac_sha3_512, hmac_sha2_256, cleartext, tls_anon
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     accept: Vec<String>,
+    /// Seconds after which a peer that shows no sign of life is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
+    silence: f64,
+    /// Shows the lines and messages that pass, on standard error
+    #[arg(long)]
+    wire: bool,
 }
 
 /// How to reach the network.
@@ -46,6 +53,9 @@ impl Identity {
         if !self.framing.is_empty() {
             config.node.link.framings = named("--framing", &self.framing, Framing::from_name)?;
         }
+        config.node.silence = seconds("--silence", self.silence)?;
+        config.node.quiet = config.node.quiet.min(config.node.silence / 3);
+        config.tap = self.wire.then(|| Tap::new(|passed| eprintln!("{passed}")));
         if !self.accept.is_empty() {
             config.node.link.accept = named("--accept", &self.accept, Method::from_name)?;
         }
@@ -61,6 +71,12 @@ impl Identity {
         };
         Secret::from_text(text.strip_suffix('\n').unwrap_or(&text)).map_err(Failure::usage)
     }
+}
+
+/// A time from the command line.
+pub(crate) fn seconds(option: &str, seconds: f64) -> Result<Duration, Failure> {
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| Failure::usage(format!("{option}: {seconds} is no time in seconds")))
 }
 
 fn named<T>(option: &str, names: &[String], find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {

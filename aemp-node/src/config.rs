@@ -1,0 +1,76 @@
+//! How a node runs.
+
+use std::time::Duration;
+
+use aemp_proto::link;
+use aemp_proto::names::{NodeId, PortNames};
+use aemp_proto::node::NodeConfig;
+
+use crate::wire::Tap;
+
+/// How a node runs.
+///
+/// ```
+/// use std::time::Duration;
+/// use aemp_node::Config;
+/// use aemp_node::proto::{auth::Secret, names::NodeId};
+///
+/// let mut config = Config::new(NodeId::new("worker-1").unwrap());
+/// config.binds = vec!["[::1]:0".into()];
+/// config.seeds = vec!["seed.example:4040".into()];
+/// config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
+/// // A peer that shows no sign of life for this long is lost.
+/// config.node.silence = Duration::from_secs(30);
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// How the node behaves.
+    pub node: NodeConfig,
+    /// Addresses to listen on, `HOST:PORT`. None by default.
+    pub binds: Vec<String>,
+    /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
+    pub seeds: Vec<String>,
+    /// After how long a host that does not acknowledge what was sent to it is given up (TCP keepalive and user time-out), 30 seconds
+    /// by default.
+    pub host_timeout: Duration,
+    /// Code that holds up the node for so long is logged with its port, 200 milliseconds by default.
+    pub slow: Duration,
+    /// Shows what passes on the wire. None by default.
+    pub tap: Option<Tap>,
+}
+
+impl Config {
+    /// The defaults: no secret, no listener, no seeds. Such a node talks to itself only, which is all that one process needs.
+    pub fn new(node: NodeId) -> Self {
+        Config {
+            node: NodeConfig::new(link::Config::new(node)),
+            binds: Vec::new(),
+            seeds: Vec::new(),
+            host_timeout: Duration::from_secs(30),
+            slow: Duration::from_millis(200),
+            tap: None,
+        }
+    }
+
+    /// A node of which nobody outside of this process will ever hear, under a random ID.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let node = aemp_node::Node::start(aemp_node::Config::local()).await.unwrap();
+    /// let mut mailbox = node.mailbox().await.unwrap();
+    /// node.send(mailbox.id(), &("hello", 1)).unwrap();
+    /// assert_eq!(mailbox.recv().await.unwrap().decode::<(String, u64)>().unwrap(), ("hello".into(), 1));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no randomness.
+    pub fn local() -> Self {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).expect("the operating system has randomness");
+        let unique = PortNames::new(u64::from_ne_bytes(random)).name(0);
+        Config::new(NodeId::new(&format!("local/{unique}")).expect("letters and digits"))
+    }
+}

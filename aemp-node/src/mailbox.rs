@@ -1,0 +1,167 @@
+//! A port whose messages an async task reads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use aemp_proto::framing::Elements;
+use aemp_proto::names::PortId;
+use aemp_proto::node::{Context, Outcome, Reasons};
+use tokio::sync::mpsc;
+
+use crate::handle::{Node, Stopped};
+use crate::message::Message;
+
+/// How much a mailbox holds, and what happens when more comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capacity {
+    /// Messages that may wait, 10,000 by default.
+    pub messages: usize,
+    /// Octets that may wait, 16 MiB by default.
+    pub octets: usize,
+    /// What happens when more comes.
+    pub overflow: Overflow,
+}
+
+/// What happens when a message does not fit into a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost.
+    #[default]
+    End,
+    /// The message is dropped, and counted. Nobody is told.
+    Drop,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Capacity { messages: 10_000, octets: 16 << 20, overflow: Overflow::End }
+    }
+}
+
+/// A port whose messages wait for an async task. The port ends when the mailbox is dropped.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # use aemp_node::{Config, Node, Capacity, Overflow};
+/// let node = Node::start(Config::local()).await.unwrap();
+/// let mut capacity = Capacity::default();
+/// capacity.overflow = Overflow::Drop;
+/// let mut jobs = node.mailbox_with(capacity).await.unwrap();
+/// node.send(jobs.id(), &("resize", "cat.png", 640)).unwrap();
+///
+/// let job = jobs.recv().await.unwrap();
+/// let (verb, file, width): (&str, &str, u32) = job.decode().unwrap();
+/// assert_eq!((verb, file, width), ("resize", "cat.png", 640));
+/// # });
+/// ```
+pub struct Mailbox {
+    node: Node,
+    id: PortId,
+    messages: mpsc::UnboundedReceiver<Message>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    messages: AtomicUsize,
+    octets: AtomicUsize,
+    dropped: AtomicUsize,
+    ended: OnceLock<Reasons>,
+}
+
+impl Node {
+    /// Makes a port whose messages wait for you, with the usual capacity.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn mailbox(&self) -> Result<Mailbox, Stopped> {
+        self.mailbox_with(Capacity::default()).await
+    }
+
+    /// Makes a port whose messages wait for you.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn mailbox_with(&self, capacity: Capacity) -> Result<Mailbox, Stopped> {
+        let (queue, messages) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::default());
+        let filled = shared.clone();
+        let id = self
+            .with(move |context| {
+                let id = context.port_without_code();
+                let (own, ended) = (id.clone(), filled.clone());
+                context.receive(&id, move |context, elements| filled.take_in(context, &own, elements, &capacity, &queue));
+                context.watch(&id, move |_, reasons| {
+                    let _ended_once = ended.ended.set(reasons);
+                });
+                id
+            })
+            .await?;
+        Ok(Mailbox { node: self.clone(), id, messages, shared })
+    }
+}
+
+impl Shared {
+    /// Takes in a message, on the node's thread.
+    fn take_in(
+        &self,
+        context: &mut Context<'_>,
+        own: &PortId,
+        elements: Elements<'_>,
+        capacity: &Capacity,
+        queue: &mpsc::UnboundedSender<Message>,
+    ) -> Outcome {
+        let message = Message::new(context.source(), elements)?;
+        // Only this side adds, so what is there can only be less by the time it is added to.
+        let (messages, octets) = (self.messages.load(Ordering::Relaxed) + 1, self.octets.load(Ordering::Relaxed) + message.octets());
+        if messages > capacity.messages || octets > capacity.octets {
+            match capacity.overflow {
+                Overflow::Drop => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
+                Overflow::End => {
+                    let text = format!("the mailbox is full: {messages} messages, {octets} octets");
+                    context.end(own, Reasons::new(["overflow", &text]));
+                }
+            }
+            return Ok(());
+        }
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.octets.fetch_add(message.octets(), Ordering::Relaxed);
+        // If the mailbox is gone, the port is about to end.
+        let _nobody_reads = queue.send(message);
+        Ok(())
+    }
+}
+
+impl Mailbox {
+    /// The port's ID.
+    pub fn id(&self) -> &PortId {
+        &self.id
+    }
+
+    /// Waits for the next message; `None` when the port has ended and all that had arrived was taken. Nothing is lost when this is cancelled.
+    pub async fn recv(&mut self) -> Option<Message> {
+        let message = self.messages.recv().await?;
+        self.shared.messages.fetch_sub(1, Ordering::Relaxed);
+        self.shared.octets.fetch_sub(message.octets(), Ordering::Relaxed);
+        Some(message)
+    }
+
+    /// Why the port has ended, if it has.
+    pub fn ended(&self) -> Option<&Reasons> {
+        self.shared.ended.get()
+    }
+
+    /// How many messages were dropped because they did not fit ([`Overflow::Drop`]).
+    pub fn dropped(&self) -> usize {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.node.end(&self.id, Reasons::normal());
+    }
+}

@@ -1,0 +1,66 @@
+//! A message that has left the node's thread.
+
+use std::fmt;
+
+use aemp_proto::framing::{DecodeError, Elements, EncodeError, Framing, Limits, Packet};
+use aemp_proto::names::NodeId;
+use aemp_proto::value::Value;
+use serde::Deserialize;
+
+/// The elements of a message that has arrived at a mailbox, or of an answer; still encoded.
+#[derive(Clone, PartialEq)]
+pub struct Message {
+    source: Option<NodeId>,
+    octets: Box<[u8]>,
+}
+
+impl Message {
+    /// Keeps elements beyond the time for which they are borrowed.
+    pub(crate) fn new(source: Option<&NodeId>, elements: Elements<'_>) -> Result<Self, EncodeError> {
+        let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+        let mut octets = Vec::new();
+        elements.relay(&[], Framing::Cbor, &unlimited, &mut octets)?;
+        Ok(Message { source: source.cloned(), octets: octets.into() })
+    }
+
+    /// The node that sent it.
+    pub fn source(&self) -> Option<&NodeId> {
+        self.source.as_ref()
+    }
+
+    /// Octets that it takes.
+    pub fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
+    fn packet(&self) -> Packet<'_> {
+        let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
+        Packet::parse(Framing::Cbor, &self.octets, &unlimited).expect("it was written as a packet")
+    }
+
+    /// A cursor over the elements.
+    pub fn elements(&self) -> Elements<'_> {
+        self.packet().elements()
+    }
+
+    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`.
+    ///
+    /// # Errors
+    ///
+    /// When they have another shape.
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+        self.packet().decode()
+    }
+
+    /// The elements as values, for those who do not know their shape.
+    pub fn values(&self) -> Vec<Value> {
+        self.decode().unwrap_or_default()
+    }
+}
+
+/// Shows the elements as JSON.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.packet().fmt(f)
+    }
+}

@@ -1,0 +1,155 @@
+//! Shows what passes on the wire, for people: lines as they are, packets as JSON, secrets and tokens shortened.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
+
+/// Gets each line and each message that passes. It runs on the node's thread and must not block for long.
+///
+/// ```
+/// use aemp_node::{Config, Tap};
+/// # use aemp_node::proto::names::NodeId;
+/// let mut config = Config::new(NodeId::new("worker").unwrap());
+/// config.tap = Some(Tap::new(|passed| eprintln!("{passed}")));
+/// ```
+#[derive(Clone)]
+pub struct Tap(Arc<dyn Fn(&Passed<'_>) + Send + Sync>);
+
+impl Tap {
+    /// A tap that calls this for each line and message.
+    pub fn new(show: impl Fn(&Passed<'_>) + Send + Sync + 'static) -> Self {
+        Tap(Arc::new(show))
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+/// A line or a message that has passed.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Passed<'a> {
+    /// The node that the tap belongs to.
+    pub node: &'a str,
+    /// Who is at the other end: an address, and the node ID once it is known.
+    pub peer: &'a str,
+    /// Whether the node has sent it; if not, it has received it.
+    pub sent: bool,
+    /// What passed: never a secret, nor more than the beginning of a token.
+    pub text: &'a str,
+}
+
+/// `worker > seed  …` for what was sent, `worker < seed  …` for what was received.
+impl fmt::Display for Passed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}  {}", self.node, if self.sent { '>' } else { '<' }, self.peer, self.text)
+    }
+}
+
+/// What a tap knows of one connection.
+pub(crate) struct Tapped {
+    tap: Tap,
+    node: String,
+    peer: String,
+    sent: Stream,
+    received: Stream,
+}
+
+/// One direction of a connection.
+struct Stream {
+    octets: Vec<u8>,
+    place: Place,
+}
+
+enum Place {
+    /// So many lines have passed.
+    Lines(usize),
+    Packets(Scanner),
+    /// What passes is not known.
+    Lost,
+}
+
+/// Characters of a message that are shown.
+const SHOWN: usize = 1000;
+
+impl Tapped {
+    pub(crate) fn new(tap: Tap, node: &str, address: &str) -> Self {
+        let stream = || Stream { octets: Vec::new(), place: Place::Lines(0) };
+        Tapped { tap, node: node.to_owned(), peer: address.to_owned(), sent: stream(), received: stream() }
+    }
+
+    pub(crate) fn pass(&mut self, sent: bool, octets: &[u8]) {
+        let stream = if sent { &mut self.sent } else { &mut self.received };
+        stream.octets.extend_from_slice(octets);
+        while let Some((text, node)) = stream.next() {
+            if let (Some(node), false) = (node, sent) {
+                self.peer = node;
+            }
+            (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &text });
+        }
+    }
+}
+
+impl Stream {
+    /// Takes what has passed whole: as it is shown, and the node ID if that is a greeting.
+    fn next(&mut self) -> Option<(String, Option<String>)> {
+        match &mut self.place {
+            Place::Lines(passed) => {
+                let number = *passed;
+                let end = self.octets.iter().position(|&octet| octet == b'\n')?;
+                let line: Vec<u8> = self.octets.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                let line = line.trim_end_matches(['\n', '\r']);
+                *passed += 1;
+                match number {
+                    0 => {
+                        let node = line.split(';').nth(2).map(str::to_owned);
+                        Some((line.to_owned(), node))
+                    }
+                    1 => Some((shorten(line, 16), None)),
+                    _ => Some((self.authentication(line), None)),
+                }
+            }
+            Place::Packets(scanner) => match scanner.scan(&self.octets) {
+                Ok(Scan::Packet { start, end }) => {
+                    let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
+                    let packet = Packet::parse(scanner.framing(), &self.octets[start..end], &unlimited);
+                    let text = packet.map_or_else(|error| error.to_string(), |packet| format!("{packet:?}"));
+                    self.octets.drain(..end);
+                    Some((shorten(&text, SHOWN), None))
+                }
+                Ok(Scan::Partial { .. }) => None,
+                Err(error) => {
+                    self.place = Place::Lost;
+                    Some((format!("no packet: {error}"), None))
+                }
+            },
+            Place::Lost => {
+                self.octets.clear();
+                None
+            }
+        }
+    }
+
+    /// An authentication line without what it must not show. What comes behind it is in the framing that it names.
+    fn authentication(&mut self, line: &str) -> String {
+        let mut fields = line.splitn(3, ';');
+        let (method, data, rest) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        let framing = Framing::from_name(rest.split(';').next().unwrap_or(""));
+        self.place = framing.map_or(Place::Lost, |framing| Place::Packets(Scanner::new(framing, Limits::default())));
+        // A token is of use to whoever wants to try secrets; what is no token may be one.
+        let data = if method.starts_with("hmac_") || method.starts_with("tls_") { shorten(data, 8) } else { "…".into() };
+        format!("{method};{data};{rest}")
+    }
+}
+
+fn shorten(text: &str, shown: usize) -> String {
+    match text.char_indices().nth(shown) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

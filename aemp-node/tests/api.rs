@@ -1,0 +1,213 @@
+//! The library, as async code uses it.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use aemp_node::proto::auth::Secret;
+use aemp_node::proto::names::{NodeId, PortId};
+use aemp_node::proto::node::{NoAnswer, NodeEvent, Reasons};
+use aemp_node::{CallError, Capacity, Config, Context, ContextExt, Node, Overflow, SendError};
+
+fn config(id: &str) -> Config {
+    let mut config = Config::new(NodeId::new(id).expect("a node ID"));
+    config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
+    config
+}
+
+/// Waits until all that was sent to a node has arrived there.
+async fn arrived(from: &Node, to: &Node) {
+    from.call(&to.id().port(""), &"snd", None).await.expect("it answers");
+}
+
+/// Two nodes that are connected.
+async fn two() -> (Node, Node) {
+    let mut seed = config("seed");
+    seed.binds = vec!["127.0.0.1:0".into()];
+    let seed = Node::start(seed).await.expect("it listens");
+    let mut worker = config("worker");
+    worker.seeds = vec![seed.addresses()[0].to_string()];
+    let worker = Node::start(worker).await.expect("it starts");
+    let mut events = worker.events();
+    while !matches!(events.recv().await.expect("it runs"), NodeEvent::Up(_)) {}
+    (seed, worker)
+}
+
+#[tokio::test]
+async fn a_mailbox_holds_what_fits_and_ends_or_drops_beyond() {
+    let (seed, worker) = two().await;
+    let (mut ends, mut drops) = (Capacity::default(), Capacity::default());
+    (ends.messages, drops.messages, drops.overflow) = (3, 3, Overflow::Drop);
+    let mut ending = seed.mailbox_with(ends).await.expect("it runs");
+    let mut dropping = seed.mailbox_with(drops).await.expect("it runs");
+    let watch = worker.watch(ending.id()).await.expect("it runs");
+    for number in 0..5u64 {
+        worker.send(ending.id(), &number).expect("small");
+        worker.send(dropping.id(), &number).expect("small");
+    }
+    let reasons = watch.await.expect("it runs");
+    assert_eq!(reasons.values()[0], "overflow".into(), "{reasons:?}");
+    for expected in 0..3u64 {
+        assert_eq!(ending.recv().await.expect("it arrived").decode::<u64>().expect("a number"), expected);
+    }
+    assert!(ending.recv().await.is_none());
+    assert_eq!(ending.ended(), Some(&reasons));
+    // An echo proves that the rest has arrived, too.
+    arrived(&worker, &seed).await;
+    for expected in 0..3u64 {
+        let message = dropping.recv().await.expect("it arrived");
+        assert_eq!(message.source(), Some(worker.id()));
+        assert_eq!(message.decode::<u64>().expect("a number"), expected);
+    }
+    assert_eq!((dropping.dropped(), dropping.ended()), (2, None));
+    worker.send(dropping.id(), &7u64).expect("small");
+    assert_eq!(dropping.recv().await.expect("there is room again").decode::<u64>().expect("a number"), 7);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_dropped_is_a_port_that_ended() {
+    let (seed, worker) = two().await;
+    let mailbox = seed.mailbox().await.expect("it runs");
+    let watch = worker.watch(mailbox.id()).await.expect("it runs");
+    arrived(&worker, &seed).await;
+    drop(mailbox);
+    assert_eq!(watch.await.expect("it runs"), Reasons::normal());
+}
+
+#[tokio::test]
+async fn panics_end_the_port_and_the_node_goes_on() {
+    let (seed, worker) = two().await;
+    let fragile = seed.port(|_, elements| panic!("no {}", elements.rest::<String>()?)).await.expect("it runs");
+    let watch = worker.watch(&fragile).await.expect("it runs");
+    worker.send(&fragile, &"way").expect("small");
+    assert_eq!(watch.await.expect("it runs"), Reasons::new(["die", "no way"]));
+    let panicked = tokio::spawn({
+        let seed = seed.clone();
+        async move { seed.with(|_| panic!("mine")).await }
+    });
+    assert!(panicked.await.expect_err("it panics here").is_panic());
+    assert_eq!(seed.up_nodes().await.expect("it runs"), [worker.id().clone()]);
+}
+
+#[tokio::test]
+async fn a_future_goes_with_its_port_and_its_failure_ends_that() {
+    let (seed, worker) = two().await;
+    let (told, tell) = mpsc::channel();
+    let port = seed
+        .port(move |context, elements| {
+            let word: String = elements.rest()?;
+            let told = told.clone();
+            context.run_future(async move |_| {
+                // It tells when it is dropped.
+                struct Tell(mpsc::Sender<&'static str>);
+                impl Drop for Tell {
+                    fn drop(&mut self) {
+                        self.0.send("dropped").expect("the test waits");
+                    }
+                }
+                let _tell = Tell(told);
+                match word.as_str() {
+                    "wait" => std::future::pending().await,
+                    "panic" => panic!("in a future"),
+                    _ => Err("failed in a future".into()),
+                }
+            });
+            Ok(())
+        })
+        .await
+        .expect("it runs");
+    let watch = worker.watch(&port).await.expect("it runs");
+    worker.send(&port, &"wait").expect("small");
+    worker.send(&port, &"panic").expect("small");
+    assert_eq!(watch.await.expect("it runs"), Reasons::new(["die", "in a future"]));
+    for _ in 0..2 {
+        tell.recv_timeout(Duration::from_secs(10)).expect("both futures are dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_call_has_one_answer_or_one_reason() {
+    let (seed, worker) = two().await;
+    let silent = seed.port(|_, _| Ok(())).await.expect("it runs");
+    let timeout = Duration::from_millis(20);
+    let answer = worker.call(&silent, &1, Some(timeout)).await;
+    assert_eq!(answer, Err(CallError::NoAnswer(NoAnswer::TimedOut(timeout))));
+    let too_large = "x".repeat(2 << 20);
+    assert!(matches!(worker.call(&silent, &too_large, None).await, Err(CallError::Encode(_))));
+    let (answer, ()) = tokio::join!(worker.call(&silent, &1, None), async {
+        arrived(&worker, &seed).await;
+        seed.end(&silent, Reasons::new(["enough"]));
+    });
+    assert_eq!(answer, Err(CallError::NoAnswer(NoAnswer::Ended(Reasons::new(["enough"])))));
+}
+
+#[tokio::test]
+async fn a_watch_that_is_dropped_is_given_up() {
+    let (seed, worker) = two().await;
+    let port = seed.port(|_, _| Ok(())).await.expect("it runs");
+    let watch = worker.watch(&port).await.expect("it runs");
+    drop(watch);
+    arrived(&worker, &seed).await;
+    let fired = worker.watch(&port).await.expect("it runs");
+    arrived(&worker, &seed).await;
+    seed.end(&port, Reasons::new(["enough"]));
+    assert_eq!(fired.await.expect("it runs"), Reasons::new(["enough"]));
+}
+
+#[tokio::test]
+async fn who_sends_without_waiting_is_told_before_memory_runs_out() {
+    let mut small = config("small");
+    small.node.queue = 1 << 20;
+    let node = Node::start(small).await.expect("it starts");
+    let (hold, held) = mpsc::channel::<()>();
+    let port = node.port(|_, _| Ok(())).await.expect("it runs");
+    let busy = node.clone();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let keep_busy = move |_: &mut Context<'_>| {
+            begun.send(()).expect("the test waits");
+            held.recv()
+        };
+        busy.with(keep_busy).await
+    });
+    begins.await.expect("it begins");
+    let text = "x".repeat(100_000);
+    let refused = (0..100).find_map(|_| node.send(&port, &text).err());
+    assert!(matches!(refused, Some(SendError::Full(waiting)) if waiting > 1 << 20), "{refused:?}");
+    drop(hold);
+    node.ready(port.node()).await.expect("it runs");
+    assert_eq!(node.send(&port, &text), Ok(()));
+}
+
+#[tokio::test]
+async fn code_that_holds_up_the_node_is_told_with_its_port() {
+    let mut impatient = config("impatient");
+    impatient.slow = Duration::from_millis(8);
+    let node = Node::start(impatient).await.expect("it starts");
+    let mut events = node.events();
+    let sloth = node
+        .port(|context, elements| {
+            let reply: PortId = elements.rest()?;
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(context.send(&reply, &())?)
+        })
+        .await
+        .expect("it runs");
+    node.call(&sloth, &(), None).await.expect("it answers");
+    let event = events.recv().await.expect("it runs");
+    assert!(matches!(&event, NodeEvent::Slow { port, .. } if *port == sloth), "{event:?}");
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_last_handle_went_still_arrives() {
+    let (seed, worker) = two().await;
+    let mut mailbox = seed.mailbox().await.expect("it runs");
+    let text = "x".repeat(500_000);
+    for number in 0..20u64 {
+        worker.send(mailbox.id(), &(number, &text)).expect("there is room");
+    }
+    drop(worker);
+    for expected in 0..20u64 {
+        let (number, _): (u64, String) = mailbox.recv().await.expect("it arrives").decode().expect("as it was sent");
+        assert_eq!(number, expected);
+    }
+}
