@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::config::Config;
 use crate::connection::{self, Wake};
 use crate::handle::Command;
+use crate::socket;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
-use crate::socket;
 
 /// Drives the node: what the state machine asks for is done here.
 pub(crate) struct Driver {
@@ -104,7 +104,8 @@ impl Driver {
             timer: Notify::new(),
             events,
         });
-        CURRENT.with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
+        CURRENT
+            .with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
         let mut addresses = Vec::new();
         for bind in &config.binds {
             let listener = TcpListener::bind(bind)
@@ -185,7 +186,9 @@ impl Driver {
             NodeEvent::Up(peer) => tracing::info!(node, %peer, "connected"),
             NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, ?reasons, "the connection is lost"),
             NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, ?reasons, "not reached"),
-            NodeEvent::Refused { node: peer, address, error } => tracing::info!(node, ?peer, address, error, "no connection"),
+            NodeEvent::Refused { node: peer, address, error } => {
+                tracing::info!(node, ?peer, address, error, "no connection")
+            }
             NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
             NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
             NodeEvent::TaskFailed(failure) => tracing::warn!(node, ?failure, "code in the name of nobody failed"),

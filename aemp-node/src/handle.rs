@@ -257,12 +257,13 @@ impl Node {
                     let _nobody_waits = answer.take().map(|answer: oneshot::Sender<_>| answer.send(result));
                 };
                 let cannot = tell.clone();
-                let called = context.call_with(&to, driver::packet(&octets).elements(), timeout, move |context, elements| {
-                    tell(match elements {
-                        Ok(elements) => Message::new(context.source(), elements).map_err(Into::into),
-                        Err(error) => Err(error.into()),
+                let called =
+                    context.call_with(&to, driver::packet(&octets).elements(), timeout, move |context, elements| {
+                        tell(match elements {
+                            Ok(elements) => Message::new(context.source(), elements).map_err(Into::into),
+                            Err(error) => Err(error.into()),
+                        });
                     });
-                });
                 if let Err(error) = called {
                     cannot(Err(error.into()));
                 }
@@ -365,6 +366,30 @@ impl Node {
     pub fn events(&self) -> Events {
         let first = self.shared.first_events.lock().ok().and_then(|mut first| first.take());
         Events::new(first.unwrap_or_else(|| self.shared.events.resubscribe()))
+    }
+
+    /// The transport connections that stand, those in their handshake included.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn connections(&self) -> Result<usize, Stopped> {
+        self.ask(|driver| driver.node().connections()).await
+    }
+
+    /// Has an address, `HOST:PORT`, dialled until a node is reached there, and again whenever that is lost.
+    pub fn add_seed(&self, address: &str) {
+        let address = address.to_owned();
+        self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
+    }
+
+    /// The octets that wait for all other nodes together.
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn waiting(&self) -> Result<usize, Stopped> {
+        self.ask(|driver| driver.node().waiting()).await
     }
 
     /// The nodes to which there is a connection.

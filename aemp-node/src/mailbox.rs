@@ -116,7 +116,8 @@ impl Shared {
     ) -> Outcome {
         let message = Message::new(context.source(), elements)?;
         // Only this side adds, so what is there can only be less by the time it is added to.
-        let (messages, octets) = (self.messages.load(Ordering::Relaxed) + 1, self.octets.load(Ordering::Relaxed) + message.octets());
+        let (messages, octets) =
+            (self.messages.load(Ordering::Relaxed) + 1, self.octets.load(Ordering::Relaxed) + message.octets());
         if messages > capacity.messages || octets > capacity.octets {
             match capacity.overflow {
                 Overflow::Drop => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),

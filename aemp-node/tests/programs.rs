@@ -44,8 +44,7 @@ fn mon_tells_of_a_port_that_ends_and_of_a_node_that_is_killed() {
     let never = output(&mut aemp(&["mon", "--seed", &address, "seed#never"]));
     assert_eq!(text(&never.stdout), "[\"no_such_port\",\"cannot monitor nonexistent port\",\"seed#never\"]\n");
     let mut watching = Running::start(aemp(&["mon", "--seed", &address, "seed#echo"]).stderr(Stdio::piped()));
-    let mut errors = BufReader::new(watching.process.stderr.take().expect("its errors")).lines();
-    assert_eq!(errors.next().expect("a line").expect("text"), "watching seed#echo");
+    assert_eq!(watching.error_line(), "watching seed#echo\n");
     seed.signal("KILL");
     assert!(watching.line().starts_with(r#"["transport_error","seed","#));
     assert_eq!(watching.ends(), Some(0));

@@ -1,8 +1,8 @@
 //! The program `aemp`, run as a person runs it.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,18 @@ impl Running {
 
     pub fn line(&mut self) -> String {
         self.said.next().expect("a line").expect("text")
+    }
+
+    /// A line of its errors, if they were piped.
+    pub fn error_line(&mut self) -> String {
+        let errors = self.process.stderr.as_mut().expect("its errors");
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            let mut octet = [0];
+            errors.read_exact(&mut octet).expect("a line");
+            line.extend(octet);
+        }
+        String::from_utf8(line).expect("text")
     }
 
     pub fn signal(&self, name: &str) {

@@ -190,12 +190,7 @@ impl<'a> Context<'a> {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
-    pub fn spawn_with(
-        &mut self,
-        node: &NodeId,
-        function: &str,
-        arguments: Elements<'_>,
-    ) -> Result<PortId, EncodeError> {
+    pub fn spawn_with(&mut self, node: &NodeId, function: &str, arguments: Elements<'_>) -> Result<PortId, EncodeError> {
         self.core.spawn(node, function, arguments)
     }
 

@@ -405,7 +405,12 @@ impl Core {
     }
 
     /// Sends on what is left of a message, with a port for the answer behind it.
-    pub(super) fn relay_with_reply(&mut self, to: &PortId, elements: Elements<'_>, reply: &PortId) -> Result<(), EncodeError> {
+    pub(super) fn relay_with_reply(
+        &mut self,
+        to: &PortId,
+        elements: Elements<'_>,
+        reply: &PortId,
+    ) -> Result<(), EncodeError> {
         let limits = self.send_limits();
         let reply = reply.to_string();
         self.send_with(to, |port, framing, out| elements.relay_between(&[port], &[&reply], framing, &limits, out))

@@ -226,6 +226,11 @@ impl Node {
         self.core.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
     }
 
+    /// The connections that stand, those in their handshake included.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// The octets that wait for all peers together.
     pub fn waiting(&self) -> usize {
         self.core.peers.iter().map(peer::Peer::waiting).sum()

@@ -61,7 +61,14 @@ pub(super) struct Up {
 
 impl Peer {
     pub(super) fn new(node: NodeId) -> Self {
-        Peer { node, state: PeerState::Unknown, watches: BTreeMap::new(), watched: BTreeMap::new(), watches_held: 0, when_ready: Vec::new() }
+        Peer {
+            node,
+            state: PeerState::Unknown,
+            watches: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            watches_held: 0,
+            when_ready: Vec::new(),
+        }
     }
 
     pub(super) fn up(&mut self) -> Option<&mut Up> {

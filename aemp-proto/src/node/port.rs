@@ -165,7 +165,8 @@ impl Ports {
         if let Some(name) = name {
             self.by_name.insert(name.into(), key);
         }
-        self.slots[slot].port = Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new(), held: None });
+        self.slots[slot].port =
+            Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new(), held: None });
         Some(key)
     }
 

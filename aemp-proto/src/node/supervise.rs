@@ -4,10 +4,10 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::time::Duration;
 
+use super::NodeEvent;
 use super::core::Core;
 use super::port::PortKey;
 use super::reasons::Failure;
-use super::NodeEvent;
 
 /// Runs the code of ports, for an owner that can catch panics or watch the time: this crate can do neither.
 pub trait Supervisor {
