@@ -16,8 +16,8 @@ use crate::value::Value;
 
 /// The node, as the code that runs in it sees it, in the name of a port or of nobody.
 pub struct Context<'a> {
-    core: &'a mut Core,
-    port: Option<PortKey>,
+    pub(super) core: &'a mut Core,
+    pub(super) port: Option<PortKey>,
     source: Option<&'a NodeId>,
 }
 

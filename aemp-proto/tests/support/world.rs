@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Adds a host; its address is its number.
+    /// Adds a host; its address is its number. Whether other nodes know that is a matter of its configuration.
     pub fn add(&mut self, config: NodeConfig) -> usize {
         self.hosts.push(Host { config, node: None, events: Vec::new() });
         let host = self.hosts.len() - 1;
