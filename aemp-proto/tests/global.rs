@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aemp_proto::global::{Changes, DbError, Family, Limits, Shard};
+use aemp_proto::link::Role;
 use aemp_proto::names::NodeId;
 use aemp_proto::node::{Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
@@ -542,4 +543,119 @@ fn forged_answers_and_forbidden_entries_change_nothing() {
     assert_eq!(taken(&told), [], "GLOBAL-13");
     assert!(!world.node(1).is_global(), "DB-1");
     assert_eq!(up(&mut world, 0), ["a", "b"], "nobody was given up");
+}
+
+#[test]
+fn a_node_says_in_its_greeting_that_it_speaks_the_protocol() {
+    let mut world = World::new(1);
+    world.add(node_config("a"));
+    let now = world.now;
+    let connection = world.node(0).open(now, Role::Acceptor, [1; 32], None, None).expect("a connection");
+    let greeting = String::from_utf8_lossy(world.node(0).output(connection)).into_owned();
+    assert!(
+        greeting.lines().next().is_some_and(|line| line.split(';').any(|key| key == "gproto=1")),
+        "GLOBAL-1: {greeting}"
+    );
+}
+
+#[test]
+fn a_seed_is_tried_until_it_is_there_ever_more_rarely() {
+    let mut world = World::new(1);
+    for (host, name) in ["a", "s"].iter().enumerate() {
+        world.add(listening(name, host));
+    }
+    world.hosts[1].node = None;
+    world.dial(0, 1);
+    world.run_for(Duration::from_secs(100));
+    let tries = world.hosts[0].events.iter().filter(|event| matches!(event, NodeEvent::Refused { .. })).count();
+    // At once, then at most after 1.2, 2.4, 4.8, 9.6, 19.2, 30, 30 seconds; at least after twice that.
+    assert!((5..=8).contains(&tries), "GLOBAL-4, GLOBAL-5: {tries} tries");
+    world.start(1);
+    world.run_for(Duration::from_secs(61));
+    assert_eq!(master(&mut world, 0), Some("s".into()), "GLOBAL-4");
+}
+
+#[test]
+fn a_lost_global_is_tried_at_once_and_then_ever_more_rarely() {
+    let mut world = World::new(1);
+    for (host, name) in ["s", "t", "u"].iter().enumerate() {
+        world.add(NodeConfig { global: true, ..listening(name, host) });
+    }
+    world.dial(1, 0);
+    world.dial(2, 0);
+    world.run_for(Duration::from_secs(3));
+    // One direction of one connection is cut, so that `s` still lists `t` for `u`.
+    let wire = world.wires_between(1, 2)[0];
+    world.cut.push((1, 2));
+    let tries =
+        |world: &World| world.hosts[2].events.iter().filter(|event| matches!(event, NodeEvent::Refused { .. })).count();
+    let before = tries(&world);
+    world.break_wire(wire);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(up(&mut world, 2), ["s"]);
+    world.cut.clear();
+    world.run_for(Duration::from_secs(62));
+    assert_eq!(up(&mut world, 2), ["s", "t"], "GLOBAL-18, GLOBAL-19: {} tries", tries(&world) - before);
+}
+
+#[test]
+fn more_nodes_than_may_be_searched_at_once_and_more_questions_than_may_wait_fail_at_once() {
+    let limits = Limits { searched: 3, questions: 2, ..Limits::default() };
+    let mut world = World::new(1);
+    world.add(NodeConfig { database: limits, ..listening("a", 0) });
+    let fired: Vec<_> = ["v", "w", "x", "y", "z"].map(|node| watch_node(&mut world, 0, node)).into();
+    world.settle();
+    let text = "too many nodes are searched already";
+    let failed: usize = fired.iter().map(|fired| fired.borrow().len()).sum();
+    assert_eq!((failed, heard(&fired[0])), (2, vec![]), "FIND-9");
+    assert_eq!(heard(&fired[4]), [values(["transport_error", "z", text])], "FIND-9");
+    let answers = log();
+    for _ in 0..3 {
+        let note = answers.clone();
+        with(&mut world, 0, |context| {
+            context.db_keys("fam", move |_, keys| note.borrow_mut().push(keys.expect_err("no master").to_string().into()));
+        });
+    }
+    world.settle();
+    assert_eq!(heard(&answers), ["2 questions wait for an answer already [FIND-9]".into()], "FIND-9");
+}
+
+#[test]
+fn a_database_that_is_larger_than_a_packet_arrives_in_parts_and_too_large_an_answer_is_an_error() {
+    let mut world = two_globals();
+    let told = watch(&mut world, 3, "fam");
+    world.settle();
+    taken(&told);
+    with(&mut world, 2, |context| {
+        for key in 0..40_000u64 {
+            context.db_set("fam", &format!("{key:05}"), &vec![key; 2]).expect("allowed");
+        }
+    });
+    world.run_for(Duration::from_secs(1));
+    let count: usize = taken(&told).iter().map(|changes| changes.added.len()).sum();
+    assert_eq!(count, 40_000);
+    // The whole of it, to a new master and a new global.
+    world.crash(0, false);
+    world.run_for(Duration::from_secs(1));
+    world.dial(2, 1);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(master(&mut world, 2), Some("t".into()));
+    world.start(0);
+    world.dial(0, 1);
+    world.run_for(Duration::from_secs(2));
+    let fresh = watch(&mut world, 0, "fam");
+    let other = watch(&mut world, 2, "fam");
+    world.run_for(Duration::from_secs(1));
+    for told in [fresh, other] {
+        let count: usize = taken(&told).iter().map(|changes| changes.added.len()).sum();
+        assert_eq!(count, 40_000, "DB-27");
+    }
+    let answered = log();
+    let note = answered.clone();
+    with(&mut world, 3, |context| {
+        context.db_family("fam", move |_, family| note.borrow_mut().push(family.expect_err("too large").to_string().into()));
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(heard(&answered), ["the answer is too large for a packet [DB-26]".into()], "DB-26");
+    assert_eq!(up(&mut world, 3), ["t"]);
 }

@@ -60,8 +60,6 @@ struct Peer {
     speaks: bool,
     /// It has said that it is global.
     is_global: bool,
-    /// It has got our part.
-    has_part: bool,
     watches: BTreeSet<String>,
 }
 
@@ -78,6 +76,8 @@ pub struct Global {
     owners: BTreeMap<(String, String), Owner>,
     last_owner: u64,
     peers: BTreeMap<NodeId, Peer>,
+    /// The nodes that have got our part.
+    told: BTreeSet<NodeId>,
     watchers: BTreeMap<String, BTreeSet<NodeId>>,
     /// Seed nodes that are up, in the order in which they came.
     seeds: Vec<NodeId>,
@@ -99,6 +99,7 @@ impl Global {
             owners: BTreeMap::new(),
             last_owner: 0,
             peers: BTreeMap::new(),
+            told: BTreeSet::new(),
             watchers: BTreeMap::new(),
             seeds: Vec::new(),
             master: None,
@@ -154,6 +155,7 @@ impl Global {
     /// The connection to a node is lost.
     pub fn down(&mut self, node: &NodeId) {
         let Some(peer) = self.peers.remove(node) else { return };
+        self.told.remove(node);
         self.forget_watches(node, peer.watches);
         self.shards.forget(&Source::Slave(node.clone()));
         self.shards.forget(&Source::Global(node.clone()));
@@ -408,9 +410,7 @@ impl Global {
         for part in split_database(self.shards.contributions()) {
             self.send(to, Request::Set(part));
         }
-        if let Some(peer) = self.peers.get_mut(to) {
-            peer.has_part = true;
-        }
+        self.told.insert(to.clone());
     }
 
     /// Tells everyone what has become different.
@@ -432,12 +432,11 @@ impl Global {
             split(told).into_iter().for_each(|part| self.send(&master, Request::OwnUpdate(part)));
             return;
         }
-        let with_part: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.has_part).map(|(node, _)| node.clone()).collect();
-        if with_part.is_empty() {
+        if self.told.is_empty() {
             return;
         }
         for request in split(told).into_iter().map(|part| Rc::new(Request::Update(part))) {
-            let sends = with_part.iter().map(|node| Output::Send(node.clone(), request.clone()));
+            let sends = self.told.iter().map(|node| Output::Send(node.clone(), request.clone()));
             self.outputs.extend(sends);
         }
     }

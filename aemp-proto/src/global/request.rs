@@ -125,7 +125,7 @@ fn keys(arguments: &mut Elements<'_>) -> Option<Vec<String>> {
     Some(values.unwrap_or_default().iter().filter_map(name).map(Cow::into_owned).collect())
 }
 
-/// Addresses, or null.
+/// Addresses, or null; `None` if it is neither (`FIND-3`).
 fn found(arguments: &mut Elements<'_>) -> Option<Option<Vec<String>>> {
     match arguments.next_as()?.ok()? {
         Value::Null => Some(None),

@@ -94,6 +94,9 @@ impl Node {
 
     /// Searches a node to which a connection is wanted (`FIND-1`).
     pub(super) fn search(&mut self, node: &NodeId) {
+        if self.searches.len() >= self.core.config.database.searched && !self.searches.is_searched(node) {
+            return self.give_up(node, "too many nodes are searched already");
+        }
         self.searches.begin(node, self.core.now, self.core.config.connect_timeout);
         if !self.core.tell_global(|global| global.find(node)) {
             self.give_up(node, "too many nodes are searched already");

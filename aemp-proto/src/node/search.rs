@@ -55,6 +55,11 @@ impl Searches {
         !self.searches.is_empty() || !self.kept.is_empty()
     }
 
+    /// How many nodes are searched at once.
+    pub(super) fn len(&self) -> usize {
+        self.searches.len()
+    }
+
     pub(super) fn is_searched(&self, node: &NodeId) -> bool {
         self.searches.contains_key(node)
     }
@@ -151,12 +156,16 @@ impl Searches {
 
     /// The global nodes that are to be tried now.
     pub(super) fn take_due(&mut self, now: Duration, backoff: Duration) -> Vec<NodeId> {
+        /// How many global nodes are tried at once: anyone can say that there are many.
+        const AT_ONCE: usize = 100;
+        let room = AT_ONCE.saturating_sub(self.kept.values().filter(|kept| kept.next.is_none()).count());
         let due = self.kept.iter_mut().filter(|(_, kept)| kept.next.is_some_and(|next| next <= now));
-        due.map(|(node, kept)| {
-            kept.next = None;
-            kept.wait = kept.wait.min(backoff);
-            node.clone()
-        })
-        .collect()
+        due.take(room)
+            .map(|(node, kept)| {
+                kept.next = None;
+                kept.wait = kept.wait.min(backoff);
+                node.clone()
+            })
+            .collect()
     }
 }

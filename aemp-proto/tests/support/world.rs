@@ -318,6 +318,14 @@ impl World {
         }
     }
 
+    /// Ends a wire, and both ends notice.
+    pub fn break_wire(&mut self, wire: usize) {
+        for end in 0..2 {
+            self.wires[wire].flight[end].clear();
+            self.wires[wire].flight[end].push_back((self.now, None));
+        }
+    }
+
     /// The wires between two hosts that neither has given up.
     pub fn wires_between(&self, a: usize, b: usize) -> Vec<usize> {
         let between = |wire: &Wire| {
