@@ -92,10 +92,12 @@ impl Node {
         let id = self
             .with(move |context| {
                 let id = context.port_without_code();
-                let (own, ended) = (id.clone(), filled.clone());
+                let (own, ended, open) = (id.clone(), filled.clone(), queue.clone());
                 context.receive(&id, move |context, elements| filled.take_in(context, &own, elements, &capacity, &queue));
                 context.watch(&id, move |_, reasons| {
                     let _ended_once = ended.ended.set(reasons);
+                    // Only now the queue ends: whoever sees its end can see why.
+                    drop(open);
                 });
                 id
             })

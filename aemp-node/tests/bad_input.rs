@@ -230,17 +230,23 @@ async fn a_gibibyte_for_a_reader_that_has_stopped_is_one_lost_peer() {
     let attacker = attacker.await.expect("it connects");
     let to: PortId = "stopped#p".parse().expect("a port ID");
     let watch = victim.watch(&to).await.expect("it runs");
-    let (text, mut most) = ("x".repeat(1 << 19), 0);
-    for _ in 0..2048 {
-        let (text, to) = (text.clone(), to.clone());
-        victim.with(move |context| context.send(&to, &text)).await.expect("it runs").expect("within the limits");
-        most = most.max(victim.waiting().await.expect("it runs"));
-    }
+    let text = "x".repeat(1 << 19);
+    let (sender, whom) = (victim.clone(), to.clone());
+    let most = tokio::spawn(async move {
+        let mut most = 0;
+        for _ in 0..2048 {
+            let (text, to) = (text.clone(), whom.clone());
+            sender.with(move |context| context.send(&to, &text)).await.expect("it runs").expect("within the limits");
+            most = most.max(sender.waiting().await.expect("it runs"));
+        }
+        most
+    });
     let reasons = watch.await.expect("it runs");
+    stage.event(|event| matches!(event, NodeEvent::Down(node, _) if node.as_str() == "stopped")).await;
+    let most = most.await.expect("all was sent");
     assert_eq!(reasons.values()[..2], ["transport_error".into(), "stopped".into()], "{reasons:?}");
     assert!(most <= QUEUE + (2 << 20), "{most} octets waited");
     assert!(most > QUEUE / 2, "it was never full: {most} octets");
-    stage.event(|event| matches!(event, NodeEvent::Down(node, _) if node.as_str() == "stopped")).await;
     drop(attacker);
     stage.undisturbed().await;
 }

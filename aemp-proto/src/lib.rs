@@ -75,6 +75,7 @@
 //! | [`auth`] | methods, tokens, the secret |
 //! | [`framing`] | packets in json and cbor |
 //! | [`link`] | one connection |
+//! | [`global`] | a node's part in discovery and the distributed database |
 //! | [`node`] | a whole node: ports, watches, requests, peers |
 //!
 //! IDs such as `GREET-7` in this documentation and in error texts are those of the requirements in `spec/`.
@@ -88,6 +89,7 @@ extern crate alloc;
 pub mod auth;
 pub mod error;
 pub mod framing;
+pub mod global;
 pub mod line;
 pub mod link;
 pub mod names;

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::peer::{self, PeerState, Up};
-use super::{ARBITER, Connection, ConnectionId, Node, NodeEvent};
+use super::{ARBITER, Connection, ConnectionId, GLOBAL, Node, NodeEvent};
 use crate::link::Accepted;
 use crate::names::NodeId;
 use crate::output::Output;
@@ -115,6 +115,8 @@ impl Node {
             self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
             return self.gone(id, "what waited cannot be written in its framing");
         }
+        // What was to go to an older connection does not come over this one.
+        self.core.carry_out();
         if let PeerState::Connecting { .. } = self.core.peers[index].state {
             self.core.connected();
         }
@@ -132,11 +134,11 @@ impl Node {
         }));
         connection.peer = Some(index);
         self.handshakes -= 1;
-        if let Some(dial) = connection.dial {
-            self.seeds.reached(dial);
-        }
+        let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));
+        let dial = connection.dial;
         self.writable.push_back(id);
         self.core.events.push_back(NodeEvent::Up(node.clone()));
+        self.reached(dial, &node, speaks);
         // What an older one still carries would come too late (`PEER-11`).
         self.refuse_others(&node, id, "another connection to that node is up");
     }

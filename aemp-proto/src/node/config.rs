@@ -1,8 +1,10 @@
 //! What a node is told beforehand.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::link;
+use crate::{global, link};
 
 /// How a node behaves. What concerns each connection is in [`link`](NodeConfig::link).
 #[derive(Debug, Clone)]
@@ -35,6 +37,12 @@ pub struct NodeConfig {
     pub backoff: Duration,
     /// Refuses `snd`, `eval`, spawning and calls from all peers (`NODE-9`).
     pub secure: bool,
+    /// Is global from the start (section 8.1).
+    pub global: bool,
+    /// The addresses `HOST:PORT` under which others can reach the node; none by default (`DB-4`).
+    pub addresses: Vec<String>,
+    /// What others may have the node hold of the database.
+    pub database: global::Limits,
 }
 
 impl NodeConfig {
@@ -54,6 +62,9 @@ impl NodeConfig {
             silence: Duration::from_secs(120),
             backoff: Duration::from_secs(30),
             secure: false,
+            global: false,
+            addresses: Vec::new(),
+            database: global::Limits::default(),
         }
     }
 }

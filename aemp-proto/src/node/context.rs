@@ -251,6 +251,7 @@ impl<'a> Context<'a> {
     }
 }
 
-fn boxed<O: IntoOutcome>(task: impl FnOnce(&mut Context<'_>) -> O + 'static) -> Task {
+/// Code that runs once, as it is kept.
+pub(super) fn boxed<O: IntoOutcome>(task: impl FnOnce(&mut Context<'_>) -> O + 'static) -> Task {
     Box::new(|context| task(context).into_outcome())
 }

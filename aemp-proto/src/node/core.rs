@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::config::NodeConfig;
 use super::context::Context;
+use super::database::Watchers;
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Ports, Ran, Watcher};
 use super::reasons::{Outcome, Reasons};
@@ -19,6 +20,7 @@ use super::timer::{Task, Timers};
 use super::watch::{Watch, WatchAction, WatchHandle, WatchId};
 use super::{NodeEvent, request};
 use crate::framing::{Elements, EncodeError, Framing, Limits, Packet};
+use crate::global::{Global, Output};
 use crate::names::{NodeId, PortId, PortNames};
 use crate::value::Value;
 
@@ -74,6 +76,11 @@ pub(super) struct Core {
     /// The messages among the steps, in cbor, one behind the other.
     own: Vec<u8>,
     pub(super) events: VecDeque<NodeEvent>,
+    pub(super) global: Global,
+    /// Who waits for what is in the database.
+    pub(super) watchers: Watchers,
+    /// What has been found out about where nodes are.
+    pub(super) discovered: VecDeque<Output>,
     /// Peers to which a connection is wanted.
     pub(super) wanted: Vec<usize>,
     /// Connections that have output, of which the owner has not been told.
@@ -86,6 +93,9 @@ impl Core {
     pub(super) fn new(config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
         Core {
             id: config.link.node.clone(),
+            global: Global::new(config.link.node.clone(), config.addresses.clone(), config.database),
+            watchers: Watchers::default(),
+            discovered: VecDeque::new(),
             config,
             now,
             unix: unix.saturating_sub(now),
@@ -570,6 +580,11 @@ impl Core {
         }
     }
 
+    /// The nodes to which there is a connection.
+    pub(super) fn up_nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
+    }
+
     pub(super) fn known_peer(&self, node: &NodeId) -> Option<usize> {
         self.by_node.get(node).copied()
     }
@@ -593,6 +608,7 @@ impl Core {
         }
         self.steps.push_back(Step::Recovered(index));
         self.tell_ready(index);
+        self.global.down(&node);
         match state {
             PeerState::Up(up) => {
                 self.closing.push(up.connection);

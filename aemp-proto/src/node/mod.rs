@@ -21,10 +21,13 @@ mod call;
 mod config;
 mod context;
 mod core;
+mod database;
+mod discovery;
 mod peer;
 mod port;
 mod reasons;
 mod request;
+mod search;
 mod seed;
 mod supervise;
 mod timer;
@@ -34,6 +37,7 @@ pub use self::core::Function;
 pub use call::NoAnswer;
 pub use config::NodeConfig;
 pub use context::Context;
+pub use database::DbEntry;
 pub use peer::ConnectionId;
 pub use port::Handler;
 pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
@@ -55,10 +59,14 @@ use crate::framing::EncodeError;
 use crate::link::{self, Event, Link, OwnGreeting, Role};
 use crate::names::{NodeId, PortId};
 use peer::PeerState;
+use search::Searches;
 use seed::Seeds;
 
 /// The key in a greeting by which nodes that settle simultaneous connections know each other (`PEER-6`).
 const ARBITER: &str = "arbiter";
+
+/// The key in a greeting of those who speak the global protocol (`GLOBAL-1`).
+const GLOBAL: &str = "gproto";
 
 /// What the owner of a node has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +102,10 @@ pub enum NodeEvent {
         /// Why.
         error: String,
     },
+    /// The node has become global.
+    BecameGlobal,
+    /// The node has another master now, or none. A global node has none.
+    Master(Option<NodeId>),
     /// A message that nobody waits for, such as an answer, could not be written.
     NotSent {
         /// Where it should have gone.
@@ -141,6 +153,7 @@ pub struct Node {
     next_connection: u64,
     handshakes: usize,
     seeds: Seeds,
+    searches: Searches,
     actions: VecDeque<Action>,
     writable: VecDeque<ConnectionId>,
     /// Nodes about whose connections there is something to decide.
@@ -155,12 +168,14 @@ impl Node {
     /// A node without ports and connections. `random` must be new at each start of the program; `now` is any monotonic time, `unix`
     /// the time since 1970.
     pub fn new(mut config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
-        for key in ["mproto", ARBITER] {
+        for key in ["mproto", ARBITER, GLOBAL] {
             config.link.keys.insert(key.into(), "1".into());
         }
-        Node {
+        let is_global = config.global;
+        let mut node = Node {
             link_config: Arc::new(config.link.clone()),
             seeds: Seeds::new(random as u64 ^ (random >> 64) as u64),
+            searches: Searches::new(random as u64),
             core: Core::new(config, random, now, unix),
             connections: BTreeMap::new(),
             next_connection: 0,
@@ -169,7 +184,11 @@ impl Node {
             writable: VecDeque::new(),
             undecided: Vec::new(),
             next_tick: now,
+        };
+        if is_global {
+            node.become_global(now);
         }
+        node
     }
 
     /// This node's ID.
@@ -223,7 +242,7 @@ impl Node {
 
     /// The nodes to which there is a connection.
     pub fn up_nodes(&self) -> impl Iterator<Item = &NodeId> {
-        self.core.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
+        self.core.up_nodes()
     }
 
     /// The connections that stand, those in their handshake included.
@@ -248,7 +267,10 @@ impl Node {
 
     /// When to call [`run`](Node::run) at the latest.
     pub fn deadline(&self) -> Option<Duration> {
-        let timed = !self.connections.is_empty() || self.seeds.is_waiting() || self.core.is_connecting();
+        let timed = !self.connections.is_empty()
+            || self.seeds.is_waiting()
+            || self.core.is_connecting()
+            || self.searches.is_waiting();
         let tick = timed.then_some(self.next_tick);
         [self.core.timers.next(), tick].into_iter().flatten().min()
     }
@@ -298,8 +320,9 @@ impl Node {
     /// Tells that an address could not be reached.
     pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
         self.core.now = now;
-        let address = self.seeds.failed(dial, now, self.core.config.backoff);
+        let address = self.dial_ended(dial);
         self.core.events.push_back(NodeEvent::Refused { node: None, address, error: error.into() });
+        self.settle();
     }
 
     /// Gives octets that have arrived.
@@ -385,13 +408,17 @@ impl Node {
                     connection.node.clone_from(&node);
                     if let Some(node) = node {
                         if let Some(dial) = connection.dial {
-                            self.seeds.found(dial, &node);
+                            self.greeted(dial, &node);
                         }
                         self.decide(&node);
                     }
                 }
                 Ok(Some(Event::Up)) => self.up(id),
-                Err(error) => return self.gone(id, &error.to_string()),
+                Err(error) => {
+                    let dial = connection.dial;
+                    self.is_it_us(dial, &error);
+                    return self.gone(id, &error.to_string());
+                }
             }
         }
     }
@@ -400,7 +427,7 @@ impl Node {
     fn gone(&mut self, id: ConnectionId, text: &str) {
         let Some(connection) = self.connections.remove(&id) else { return };
         self.actions.push_back(Action::Close(id));
-        let address = connection.dial.and_then(|dial| self.seeds.failed(dial, self.core.now, self.core.config.backoff));
+        let address = connection.dial.and_then(|dial| self.dial_ended(dial));
         match connection.peer {
             Some(index) => {
                 if self.core.peers[index].up().is_some_and(|up| up.connection == id) {
@@ -420,7 +447,11 @@ impl Node {
     /// Carries out what the code of ports has caused.
     fn settle(&mut self) {
         loop {
+            self.core.carry_out();
             self.close_and_want();
+            if self.discover() {
+                continue;
+            }
             // One after the other, not one within the other: strangers choose how many there are.
             let Some(node) = self.undecided.pop() else { return };
             self.decide(&node);
@@ -431,15 +462,14 @@ impl Node {
         while let Some(id) = self.core.closing.pop() {
             if let Some(connection) = self.connections.remove(&id) {
                 self.actions.push_back(Action::Close(id));
-                if let Some(dial) = connection.dial {
-                    self.seeds.failed(dial, self.core.now, self.core.config.backoff);
-                }
+                connection.dial.and_then(|dial| self.dial_ended(dial));
                 self.undecided.extend(connection.node);
             }
         }
         while let Some(index) = self.core.wanted.pop() {
-            let node = &self.core.peers[index].node;
-            self.seeds.want(node, self.core.now);
+            let node = self.core.peers[index].node.clone();
+            self.seeds.want(&node, self.core.now);
+            self.search(&node);
             self.next_tick = self.core.now;
         }
         while let Some(id) = self.core.told.pop() {
@@ -470,6 +500,7 @@ impl Node {
         while let Some((dial, address)) = self.seeds.next_due(now, is_up) {
             self.actions.push_back(Action::Dial { dial, address });
         }
+        self.search_on();
     }
 
     /// Looks after the times of a peer (`MON-10`, `PEER-9`, `PEER-10`).
@@ -480,8 +511,7 @@ impl Node {
             PeerState::Unknown | PeerState::Lost => {}
             PeerState::Connecting { until, .. } => {
                 if now >= *until {
-                    let known = self.seeds.knows(&self.core.peers[index].node);
-                    self.core.lose_peer(index, if known { "connect timeout" } else { "no known address" });
+                    self.core.lose_peer(index, "connect timeout");
                 }
             }
             PeerState::Up(up) => {

@@ -7,6 +7,7 @@ use super::core::Core;
 use super::port::Watcher;
 use super::reasons::Reasons;
 use crate::framing::Elements;
+use crate::global::Request;
 use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
@@ -15,6 +16,9 @@ pub(super) const SPAWN: &str = "AnyEvent::MP::_spawn";
 
 /// The requests that every node has.
 const KNOWN: [&str; 10] = ["mon0", "mon1", "kil0", "kil1", "snd", "can", "time", "devnull", "eval", SPAWN];
+
+/// The one text that is answered, so that others can draw the network (`NODE-11`).
+const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
 
 /// The text with which a node that runs no code answers `eval` (`NODE-6`).
 const NO_CODE: &str = "this node runs no code";
@@ -38,6 +42,11 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         "can" => can(core, elements, asker),
         "time" => time(core, elements, asker),
         "snd" => snd(core, elements, asker),
+        _ if Request::NAMES.contains(&&*name) => {
+            if let Some(request) = Request::decode(&name, elements) {
+                core.tell_global(|global| global.receive(source, request));
+            }
+        }
         _ if refused => {}
         SPAWN => spawn(core, elements, source),
         _ => {
@@ -133,7 +142,7 @@ fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
 
 fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
-    let known = KNOWN.contains(&&*name) || core.function(&name).is_some();
+    let known = KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name) || core.function(&name).is_some();
     answer(core, &to, elements, [if known { "1" } else { "" }.into()]);
 }
 
@@ -145,12 +154,18 @@ fn time(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
 }
 
 fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
-    let (Some(_), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
+    let (Some(text), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
+    if text == UP_NODES {
+        let mut nodes: Vec<_> = core.up_nodes().cloned().collect();
+        nodes.sort();
+        let nodes = nodes.iter().map(|node| node.as_str().into());
+        return answer(core, &to, elements, [Value::from("")].into_iter().chain(nodes));
+    }
     answer(core, &to, elements, [NO_CODE.into()]);
 }
 
 /// Sends the elements that were given for the answer, and the answer.
-fn answer<const N: usize>(core: &mut Core, to: &PortId, elements: Elements<'_>, answer: [Value; N]) {
+fn answer(core: &mut Core, to: &PortId, elements: Elements<'_>, answer: impl IntoIterator<Item = Value>) {
     if let Ok(mut reply) = elements.rest::<Vec<Value>>() {
         reply.extend(answer);
         core.send_or_report(to, &reply);

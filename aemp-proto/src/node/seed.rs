@@ -8,11 +8,32 @@ use crate::names::NodeId;
 
 /// Which dialling of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DialId(usize);
+pub struct DialId(pub(super) Dial);
+
+/// What is dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Dial {
+    /// The seed of that place.
+    Seed(usize),
+    /// An address of a node that is searched.
+    Search(u64),
+}
 
 pub(super) struct Seeds {
     seeds: Vec<Seed>,
-    random: u64,
+    jitter: Jitter,
+}
+
+/// A generator that is good enough to keep nodes out of step (SplitMix64).
+pub(super) struct Jitter(pub(super) u64);
+
+impl Jitter {
+    /// A time from `wait` to twice that.
+    pub(super) fn of(&mut self, wait: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        wait + wait.mul_f64((mixed >> 40) as f64 / f64::from(1u32 << 24))
+    }
 }
 
 struct Seed {
@@ -23,6 +44,8 @@ struct Seed {
     next: Option<Duration>,
     /// How long to wait after a failure.
     wait: Duration,
+    /// It is this node itself, so it is not dialled any more (`GLOBAL-6`).
+    own: bool,
 }
 
 /// How long to wait after the first failure, before jitter.
@@ -30,11 +53,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(1200);
 
 impl Seeds {
     pub(super) fn new(random: u64) -> Self {
-        Seeds { seeds: Vec::new(), random }
+        Seeds { seeds: Vec::new(), jitter: Jitter(random) }
     }
 
     pub(super) fn add(&mut self, address: &str, now: Duration) {
-        self.seeds.push(Seed { address: address.to_string(), node: None, next: Some(now), wait: FIRST_WAIT });
+        self.seeds.push(Seed { address: address.to_string(), node: None, next: Some(now), wait: FIRST_WAIT, own: false });
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -52,29 +75,33 @@ impl Seeds {
                 continue;
             }
             seed.next = None;
-            return Some((DialId(place), seed.address.clone()));
+            return Some((DialId(Dial::Seed(place)), seed.address.clone()));
         }
         None
     }
 
     /// A node has greeted there.
-    pub(super) fn found(&mut self, dial: DialId, node: &NodeId) {
-        self.seeds[dial.0].node = Some(node.clone());
+    pub(super) fn found(&mut self, place: usize, node: &NodeId) {
+        self.seeds[place].node = Some(node.clone());
+    }
+
+    /// It is this node itself.
+    pub(super) fn is_own(&mut self, place: usize) {
+        self.seeds[place].own = true;
     }
 
     /// The connection came up.
-    pub(super) fn reached(&mut self, dial: DialId) {
-        self.seeds[dial.0].wait = FIRST_WAIT;
+    pub(super) fn reached(&mut self, place: usize) {
+        self.seeds[place].wait = FIRST_WAIT;
     }
 
     /// An address could not be reached, or the connection has ended: it is dialled again after a while, twice as long each time, with jitter.
-    pub(super) fn failed(&mut self, dial: DialId, now: Duration, backoff: Duration) -> Option<String> {
-        // A generator that is good enough to keep nodes out of step (SplitMix64).
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let seed = self.seeds.get_mut(dial.0)?;
-        let jitter = seed.wait.mul_f64((mixed >> 40) as f64 / f64::from(1u32 << 24));
-        seed.next = Some(now + seed.wait + jitter);
+    pub(super) fn failed(&mut self, place: usize, now: Duration, backoff: Duration) -> Option<String> {
+        let seed = self.seeds.get_mut(place)?;
+        if seed.own {
+            return Some(seed.address.clone());
+        }
+        seed.next = Some(now + self.jitter.of(seed.wait));
         seed.wait = (seed.wait * 2).min(backoff);
         Some(seed.address.clone())
     }

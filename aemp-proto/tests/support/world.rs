@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Adds a host; its address is its number.
+    /// Adds a host; its address is its number. Whether other nodes know that is a matter of its configuration.
     pub fn add(&mut self, config: NodeConfig) -> usize {
         self.hosts.push(Host { config, node: None, events: Vec::new() });
         let host = self.hosts.len() - 1;
@@ -315,6 +315,14 @@ impl World {
             if !self.wires[wire].gone[1 - end] {
                 self.write(other.host, other.connection);
             }
+        }
+    }
+
+    /// Ends a wire, and both ends notice.
+    pub fn break_wire(&mut self, wire: usize) {
+        for end in 0..2 {
+            self.wires[wire].flight[end].clear();
+            self.wires[wire].flight[end].push_back((self.now, None));
         }
     }
 

@@ -1,0 +1,233 @@
+//! What a database is made of: families of keys with values, and changes to them.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use crate::framing::EncodeError;
+use crate::value::Value;
+
+/// The contents of a family: values by key.
+pub type Family = BTreeMap<String, Value>;
+
+/// Families by name.
+pub type Database = BTreeMap<String, Family>;
+
+/// The family that holds the addresses of each node.
+pub(super) const ADDRESSES: &str = "'l";
+
+/// The family that holds the global nodes.
+pub(super) const GLOBALS: &str = "'g";
+
+/// A change within one family.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Change {
+    /// The family.
+    pub family: String,
+    /// What is new or has another value now.
+    pub set: Family,
+    /// What is there no more. It may name what never was there.
+    pub deleted: Vec<String>,
+}
+
+/// What has become different in a family that is watched.
+///
+/// The first ones that a watcher gets are its present contents, also when there are none: from then on it knows all of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// Keys that were not there, in order.
+    pub added: Family,
+    /// Keys that have another value, in order.
+    pub changed: Family,
+    /// Keys that are there no more, in order.
+    pub deleted: Vec<String>,
+}
+
+impl Changes {
+    /// Whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.deleted.is_empty()
+    }
+
+    /// What turns one family into another.
+    pub(super) fn between(old: &Family, new: &Family) -> Self {
+        let mut changes = Changes::default();
+        for (key, value) in new {
+            match old.get(key) {
+                None => drop(changes.added.insert(key.clone(), value.clone())),
+                Some(old) if !same(old, value) => drop(changes.changed.insert(key.clone(), value.clone())),
+                Some(_) => {}
+            }
+        }
+        changes.deleted = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
+        changes
+    }
+
+    /// Makes the changes in a copy of the family.
+    pub(super) fn apply(&self, family: &mut Family) {
+        for (key, value) in self.added.iter().chain(&self.changed) {
+            family.insert(key.clone(), value.clone());
+        }
+        for key in &self.deleted {
+            family.remove(key);
+        }
+    }
+}
+
+/// Why an entry cannot be set, or a question not be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// The name of the family is not allowed.
+    #[error("a family's name is a letter, then letters, digits, '_' and ':', not {0:?} [DB-2]")]
+    Family(String),
+    /// The key is empty.
+    #[error("a key has at least one character [DB-2]")]
+    EmptyKey,
+    /// The value cannot be sent.
+    #[error("the value cannot be sent: {0}")]
+    Value(#[from] EncodeError),
+    /// This node would have set more than a global node takes (`DB-28`).
+    #[error("this node would have set {entries} entries of {octets} octets, which is too much [DB-28]")]
+    Full {
+        /// Entries.
+        entries: usize,
+        /// Their octets, as an estimate.
+        octets: usize,
+    },
+    /// The answer does not fit into a packet (`DB-26`).
+    #[error("the answer is too large for a packet [DB-26]")]
+    TooLarge,
+    /// As many questions wait for an answer as may (`FIND-9`).
+    #[error("{limit} questions wait for an answer already [FIND-9]")]
+    TooMany {
+        /// How many.
+        limit: usize,
+    },
+}
+
+/// Whether entries of a family of this name are taken from others.
+pub(super) fn is_family(name: &str) -> bool {
+    match name.strip_prefix('\'') {
+        Some(internal) => !internal.is_empty() && internal.bytes().all(|octet| octet.is_ascii_alphabetic()),
+        None => is_public(name),
+    }
+}
+
+/// Whether programs may set entries of a family of this name.
+pub(super) fn is_public(name: &str) -> bool {
+    name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b':'))
+}
+
+/// Whether two values are the same; unlike for `==`, NaN is the same as itself, or it would change for ever.
+pub(super) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || a == b,
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Map(a), Value::Map(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((key, a), (other, b))| key == other && same(a, b))
+        }
+        _ => a == b,
+    }
+}
+
+/// What a value costs in memory, in octets, as an estimate.
+pub(super) fn size(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Bytes(octets) => octets.len(),
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Map(members) => members.iter().map(|(key, value)| key.len() + size_of::<String>() + size(value)).sum(),
+    };
+    size_of::<Value>() + inner
+}
+
+/// A value as a name, as a receiver takes it (`VALUE-7`): octets are characters up to U+00FF, an integer is its digits.
+pub(super) fn name(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Bytes(octets) => Some(octets.iter().map(|&octet| char::from(octet)).collect()),
+        Value::Integer(integer) => Some(integer.to_string().into()),
+        _ => None,
+    }
+}
+
+/// The addresses in an entry of the family of addresses; `None` if it is no array (`FIND-2`). What is no text is no address.
+pub(super) fn addresses(value: &Value) -> Option<Vec<String>> {
+    let Value::Array(values) = value else { return None };
+    let texts = values.iter().filter(|value| matches!(value, Value::Text(_) | Value::Bytes(_)));
+    Some(texts.filter_map(name).map(Cow::into_owned).collect())
+}
+
+/// How much has been put into a packet: what every receiver takes is 1 MiB and 100,000 values (`LIMIT-5`, `DB-27`).
+#[derive(Default)]
+struct Portion {
+    octets: usize,
+    values: usize,
+}
+
+impl Portion {
+    const OCTETS: usize = 1 << 19;
+    const VALUES: usize = 30_000;
+
+    /// Whether another entry goes into the packet; if not, it is the first one of the next.
+    fn goes_on(&mut self, key: &str, value: Option<&Value>) -> bool {
+        let (octets, values) = (key.len() + value.map_or(1, size), 1 + value.map_or(0, count));
+        let fits = self.values == 0 || (self.octets + octets <= Self::OCTETS && self.values + values <= Self::VALUES);
+        if !fits {
+            *self = Portion::default();
+        }
+        self.octets += octets;
+        self.values += values;
+        fits
+    }
+}
+
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(count).sum::<usize>(),
+        Value::Map(members) => 1 + members.values().map(|value| 1 + count(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// Splits a change into such as fit into packets; at least one.
+pub(super) fn split(change: Change) -> Vec<Change> {
+    let Change { family, set, deleted } = change;
+    let empty = || Change { family: family.clone(), ..Change::default() };
+    let (mut parts, mut part, mut portion) = (Vec::new(), empty(), Portion::default());
+    for (key, value) in set {
+        if !portion.goes_on(&key, Some(&value)) {
+            parts.push(core::mem::replace(&mut part, empty()));
+        }
+        part.set.insert(key, value);
+    }
+    for key in deleted {
+        if !portion.goes_on(&key, None) {
+            parts.push(core::mem::replace(&mut part, empty()));
+        }
+        part.deleted.push(key);
+    }
+    parts.push(part);
+    parts
+}
+
+/// Splits a database into such as fit into packets; at least one.
+pub(super) fn split_database(database: Database) -> Vec<Database> {
+    let (mut parts, mut part, mut portion) = (Vec::new(), Database::new(), Portion::default());
+    for (family, entries) in database {
+        for (key, value) in entries {
+            if !portion.goes_on(&key, Some(&value)) {
+                parts.push(core::mem::take(&mut part));
+            }
+            part.entry(family.clone()).or_default().insert(key, value);
+        }
+    }
+    parts.push(part);
+    parts
+}

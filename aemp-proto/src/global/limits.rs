@@ -1,0 +1,48 @@
+//! How much of what others say is kept.
+
+/// What one node may make another one hold. More is the loss of its connection (`DB-28`, `DB-29`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// What a slave may set, and what this node may set itself: 100,000 entries, 64 MiB by default.
+    pub slave: Shard,
+    /// What another global node and its slaves may set, and what a family that is watched may hold: 10,000,000 entries, 1 GiB by
+    /// default.
+    pub global: Shard,
+    /// Octets of one value, as an estimate of the memory that it takes: 8 MiB by default. It is to be sent on in any framing.
+    pub value: usize,
+    /// Families that one peer may watch, 10,000 by default.
+    pub watched: usize,
+    /// Nodes that are searched at once, 10,000 by default (`FIND-9`).
+    pub searched: usize,
+    /// Questions that wait for an answer, 10,000 by default (`FIND-9`).
+    pub questions: usize,
+}
+
+/// The bounds of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Entries, over all families.
+    pub entries: usize,
+    /// Octets, as an estimate of the memory that they take.
+    pub octets: usize,
+}
+
+/// A shard that would be over its limit: what it would have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMuch {
+    pub(super) entries: usize,
+    pub(super) octets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            slave: Shard { entries: 100_000, octets: 64 << 20 },
+            global: Shard { entries: 10_000_000, octets: 1 << 30 },
+            value: 8 << 20,
+            watched: 10_000,
+            searched: 10_000,
+            questions: 10_000,
+        }
+    }
+}

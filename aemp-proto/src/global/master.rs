@@ -1,0 +1,172 @@
+//! A node and its master: what it has to be told, and what it tells. A global is its own master.
+
+use alloc::string::ToString;
+
+use super::asking::{Answer, QuestionId};
+use super::database::{DbError, split_database};
+use super::request::{Question, Request};
+use super::watching::FamilyWatch;
+use super::{Global, Output};
+use crate::names::NodeId;
+
+impl Global {
+    /// A node that is up is a seed node (`GLOBAL-7`).
+    pub fn seed(&mut self, node: &NodeId) {
+        let speaks = self.peers.get(node).is_some_and(|peer| peer.speaks);
+        if !speaks || self.seeds.contains(node) {
+            return;
+        }
+        self.seeds.push(node.clone());
+        self.send(node, Request::Slave(None));
+        if !self.is_global && self.master.is_none() {
+            self.choose_master();
+            self.outputs.push_back(Output::Master(self.master.clone()));
+        }
+    }
+
+    /// Takes the first seed node that is up, and tells it all that it has to know (`GLOBAL-11`).
+    pub(super) fn choose_master(&mut self) {
+        let Some(master) = self.seeds.first().cloned() else { return };
+        self.master = Some(master.clone());
+        for part in split_database(self.shards.contributions()) {
+            self.send(&master, Request::Slave(Some(part)));
+        }
+        for family in self.views.families() {
+            self.send(&master, Request::Watch(family));
+        }
+        for (question, family, name) in self.questions.waiting() {
+            self.send(&master, Request::Ask(question, family, name));
+        }
+        for node in self.searched.clone() {
+            self.send(&master, Request::Find(node.to_string()));
+        }
+    }
+
+    /// What only the present master may say (`GLOBAL-13`).
+    pub(super) fn hear_master(&mut self, from: &NodeId, request: Request) {
+        if self.master.as_ref() != Some(from) {
+            return;
+        }
+        match request {
+            Request::Found(node, addresses) => {
+                if let Ok(node) = NodeId::new(&node)
+                    && self.searched.remove(&node)
+                {
+                    self.outputs.push_back(Output::Found(node, addresses));
+                }
+            }
+            Request::Reply(name, value) => {
+                if let Some((id, answer)) = self.questions.answer(&name, value) {
+                    self.outputs.push_back(Output::Answer(id, answer));
+                }
+            }
+            Request::Contents(family, contents) => {
+                let told = self.views.replace(&family, contents);
+                self.tell(told);
+            }
+            Request::Change(change) => {
+                let told = self.views.change(change);
+                self.tell(told);
+            }
+            _ => {}
+        }
+    }
+
+    /// This node has become global: it answers for itself (`GLOBAL-14`).
+    pub(super) fn answer_from_own(&mut self) {
+        for family in self.views.families() {
+            let told = self.views.replace(&family, self.shards.contents(&family));
+            self.tell(told);
+        }
+        for (id, asked) in self.questions.take() {
+            let answer = self.answer(asked.question, &asked.family);
+            self.outputs.push_back(Output::Answer(id, answer));
+        }
+        for node in core::mem::take(&mut self.searched) {
+            let addresses = self.addresses(&node);
+            self.outputs.push_back(Output::Found(node, addresses));
+        }
+    }
+
+    // --- watching, asking, finding ---
+
+    /// Watches a family.
+    pub fn watch(&mut self, family: &str) -> FamilyWatch {
+        let (watch, is_first) = self.views.watch(family);
+        if is_first && self.is_global {
+            let told = self.views.replace(family, self.shards.contents(family));
+            self.tell(told);
+        } else if is_first && let Some(master) = self.master.clone() {
+            self.send(&master, Request::Watch(family.into()));
+        } else if let Some(beginning) = self.views.beginning(family) {
+            self.outputs.push_back(Output::Changes(watch, beginning));
+        }
+        watch
+    }
+
+    /// Gives a watch up.
+    pub fn unwatch(&mut self, watch: FamilyWatch) {
+        if let Some(family) = self.views.unwatch(watch)
+            && let Some(master) = self.master.clone()
+        {
+            self.send(&master, Request::Unwatch(family));
+        }
+        self.outputs.retain(|output| !matches!(output, Output::Changes(other, _) if *other == watch));
+    }
+
+    /// Asks about a family; the answer comes as an output, once there is a master.
+    ///
+    /// # Errors
+    ///
+    /// When too many questions wait already (`FIND-9`).
+    pub fn ask(&mut self, question: Question, family: &str) -> Result<QuestionId, DbError> {
+        let limit = self.limits.questions;
+        if self.questions.len() >= limit {
+            return Err(DbError::TooMany { limit });
+        }
+        let id = self.questions.next();
+        if self.is_global {
+            let answer = self.answer(question, family);
+            self.outputs.push_back(Output::Answer(id, answer));
+            return Ok(id);
+        }
+        let name = self.questions.add(id, question, family);
+        if let Some(master) = self.master.clone() {
+            self.send(&master, Request::Ask(question, family.into(), name));
+        }
+        Ok(id)
+    }
+
+    /// The answer to a question, as this node has it.
+    pub(super) fn answer(&self, question: Question, family: &str) -> Answer {
+        let entries = self.shards.family(family);
+        match question {
+            Question::Family => Answer::Family(self.shards.contents(family)),
+            Question::Keys => Answer::Keys(entries.map(|(key, _)| key.to_string()).collect()),
+            Question::Values => Answer::Values(entries.map(|(_, value)| value.clone()).collect()),
+        }
+    }
+
+    /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already (`FIND-9`).
+    pub fn find(&mut self, node: &NodeId) -> bool {
+        if self.is_global {
+            let addresses = self.addresses(node);
+            self.outputs.push_back(Output::Found(node.clone(), addresses));
+            return true;
+        }
+        if self.searched.len() >= self.limits.searched && !self.searched.contains(node) {
+            return false;
+        }
+        if self.searched.insert(node.clone())
+            && let Some(master) = self.master.clone()
+        {
+            self.send(&master, Request::Find(node.to_string()));
+        }
+        true
+    }
+
+    /// Gives a search up.
+    pub fn forget(&mut self, node: &NodeId) {
+        self.searched.remove(node);
+    }
+}

@@ -1,0 +1,263 @@
+//! The database, as the code of ports sees it: setting, watching, asking.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use super::NodeEvent;
+use super::context::{Context, boxed};
+use super::core::Core;
+use super::peer::PeerState;
+use super::port::PortKey;
+use super::watch::{WatchAction, WatchHandle};
+use crate::framing::{Framing, Limits, Packet};
+use crate::global::{Answer, Changes, DbError, Family, FamilyWatch, Global, Output, Owner, Question, QuestionId, Request};
+use crate::names::PortId;
+use crate::value::Value;
+
+/// An entry of this node that was set, to remove it.
+///
+/// Dropping it does nothing: the entry stays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DbEntry {
+    family: String,
+    key: String,
+    owner: Owner,
+    /// What removes it when its port ends.
+    end: Option<WatchHandle>,
+}
+
+impl DbEntry {
+    /// The family that it is in.
+    pub fn family(&self) -> &str {
+        &self.family
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+type OnChanges = Box<dyn FnMut(&mut Context<'_>, Changes)>;
+type OnAnswer = Box<dyn FnOnce(&mut Context<'_>, Answer)>;
+
+/// A watch on a family.
+struct Watcher {
+    port: Option<PortKey>,
+    /// None while it runs.
+    callback: Option<OnChanges>,
+    /// What gives the watch up when its port ends.
+    end: Option<WatchHandle>,
+}
+
+/// Code that waits for what is in the database.
+#[derive(Default)]
+pub(super) struct Watchers {
+    watching: BTreeMap<FamilyWatch, Watcher>,
+    asking: BTreeMap<QuestionId, (Option<PortKey>, OnAnswer)>,
+}
+
+impl Core {
+    /// Tells our part in the global protocol something, and does what comes of it.
+    pub(super) fn tell_global<R>(&mut self, tell: impl FnOnce(&mut Global) -> R) -> R {
+        let result = tell(&mut self.global);
+        self.carry_out();
+        result
+    }
+
+    /// Does what our part in the global protocol wants.
+    pub(super) fn carry_out(&mut self) {
+        while let Some(output) = self.global.poll() {
+            match output {
+                Output::Send(node, request) => {
+                    if let Some(index) = self.known_peer(&node)
+                        && let PeerState::Up(_) = self.peers[index].state
+                    {
+                        self.send_global(index, &request);
+                    }
+                }
+                Output::Broken(node, text) => {
+                    if let Some(index) = self.known_peer(&node) {
+                        self.lose_peer(index, text);
+                    }
+                }
+                Output::Answer(question, answer) => {
+                    if let Some((port, callback)) = self.watchers.asking.remove(&question) {
+                        self.later(port, boxed(move |context| callback(context, answer)));
+                    }
+                }
+                Output::Changes(watch, changes) => {
+                    let port = self.watchers.watching.get(&watch).and_then(|watcher| watcher.port);
+                    self.later(port, boxed(move |context| context.tell_watch(watch, changes)));
+                }
+                Output::BecameGlobal => self.events.push_back(NodeEvent::BecameGlobal),
+                Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
+                Output::Found(..) | Output::Keep(_) | Output::LetGo(_) => self.discovered.push_back(output),
+            }
+        }
+    }
+
+    fn send_global(&mut self, index: usize, request: &Request) {
+        match request {
+            // Whoever asked is told if the answer does not fit (`DB-26`).
+            Request::Reply(name, _) if self.try_request(index, request).is_err() => {
+                self.send_to_node(index, &Request::Reply(name.clone(), Value::Null));
+            }
+            Request::Reply(..) => {}
+            _ => self.send_to_node(index, request),
+        }
+    }
+
+    /// A value of the program's own type, as it is sent. It leaves room in the packet for what goes with it.
+    fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<Value, DbError> {
+        let limits = self.send_limits();
+        let limits = Limits {
+            octets: limits.octets.min(Limits::LEAST.octets) / 2,
+            depth: limits.depth.min(Limits::LEAST.depth) / 2,
+            values: limits.values.min(Limits::LEAST.values) / 2,
+        };
+        let mut octets = Vec::new();
+        Framing::Cbor.encode_elements(&(value,), &limits, &mut octets)?;
+        let mut elements = Packet::scanned(Framing::Cbor, &octets).elements();
+        Ok(elements.next_as().and_then(Result::ok).unwrap_or_default())
+    }
+}
+
+impl Context<'_> {
+    /// Sets an entry of the database; it is there until it is removed, or this node goes. The last one on this node who sets a key owns
+    /// it; if another node has set it, too, the one whose global has the lowest ID wins, and there the lowest slave.
+    ///
+    /// # Errors
+    ///
+    /// When the name of the family is not allowed, the key is empty, the value is larger than half of what every receiver takes in a
+    /// packet, or this node has set as much as it may (`DB-2`, `DB-28`, `LIMIT-5`).
+    pub fn db_set<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
+        let value = self.core.value(value)?;
+        let owner = self.core.tell_global(|global| global.set(family, key, value))?;
+        Ok(DbEntry { family: family.into(), key: key.into(), owner, end: None })
+    }
+
+    /// Sets an entry under the ID of a port; it goes when the port ends.
+    ///
+    /// # Errors
+    ///
+    /// As for [`db_set`](Context::db_set).
+    pub fn db_reg<T: Serialize + ?Sized>(&mut self, port: &PortId, family: &str, value: &T) -> Result<DbEntry, DbError> {
+        let mut entry = self.db_set(family, &port.to_string(), value)?;
+        let remove = entry.clone();
+        let action = WatchAction::Call(
+            None,
+            Box::new(move |context, _| {
+                context.db_remove(&remove);
+                Ok(())
+            }),
+        );
+        entry.end = Some(self.core.watch(port, action));
+        Ok(entry)
+    }
+
+    /// Removes an entry that was set; false if another one owns it by now, or it is gone.
+    pub fn db_remove(&mut self, entry: &DbEntry) -> bool {
+        if let Some(end) = &entry.end {
+            self.core.unwatch(end);
+        }
+        self.core.tell_global(|global| global.remove(&entry.family, &entry.key, entry.owner))
+    }
+
+    /// Deletes entries of this node, whoever here has set them.
+    pub fn db_del<'k>(&mut self, family: &str, keys: impl IntoIterator<Item = &'k str>) {
+        self.core.tell_global(|global| global.delete(family, keys));
+    }
+
+    /// Asks for all of a family. The answer comes once there is a master, in the name of the own port.
+    pub fn db_family(&mut self, family: &str, callback: impl FnOnce(&mut Context<'_>, Result<Family, DbError>) + 'static) {
+        self.ask(Question::Family, family, |context, answer| {
+            callback(context, answer.map(|answer| if let Answer::Family(family) = answer { family } else { Family::new() }));
+        });
+    }
+
+    /// Asks for the keys of a family, which come in order.
+    pub fn db_keys(
+        &mut self,
+        family: &str,
+        callback: impl FnOnce(&mut Context<'_>, Result<Vec<String>, DbError>) + 'static,
+    ) {
+        self.ask(Question::Keys, family, |context, answer| {
+            callback(context, answer.map(|answer| if let Answer::Keys(keys) = answer { keys } else { Vec::new() }));
+        });
+    }
+
+    /// Asks for the values of a family, which come in the order of their keys.
+    pub fn db_values(
+        &mut self,
+        family: &str,
+        callback: impl FnOnce(&mut Context<'_>, Result<Vec<Value>, DbError>) + 'static,
+    ) {
+        self.ask(Question::Values, family, |context, answer| {
+            callback(context, answer.map(|answer| if let Answer::Values(values) = answer { values } else { Vec::new() }));
+        });
+    }
+
+    fn ask(
+        &mut self,
+        question: Question,
+        family: &str,
+        callback: impl FnOnce(&mut Context<'_>, Result<Answer, DbError>) + 'static,
+    ) {
+        let port = self.port;
+        match self.core.global.ask(question, family) {
+            Ok(id) => {
+                let callback: OnAnswer = Box::new(move |context, answer| match answer {
+                    Answer::TooLarge => callback(context, Err(DbError::TooLarge)),
+                    answer => callback(context, Ok(answer)),
+                });
+                self.core.watchers.asking.insert(id, (port, callback));
+                self.core.carry_out();
+            }
+            Err(error) => self.core.later(port, boxed(move |context| callback(context, Err(error)))),
+        }
+    }
+
+    /// Runs `callback` with what is in a family, once that is known, and then with each change, until the watch is given up or the own
+    /// port ends. The first changes are the present contents, also if there are none.
+    pub fn db_watch(&mut self, family: &str, callback: impl FnMut(&mut Context<'_>, Changes) + 'static) -> FamilyWatch {
+        let watch = self.core.global.watch(family);
+        let own = self.own_port();
+        let end = own.map(|own| {
+            let action = WatchAction::Call(
+                None,
+                Box::new(move |context, _| {
+                    context.db_unwatch(watch);
+                    Ok(())
+                }),
+            );
+            self.core.watch(&own, action)
+        });
+        let watcher = Watcher { port: self.port, callback: Some(Box::new(callback)), end };
+        self.core.watchers.watching.insert(watch, watcher);
+        self.core.carry_out();
+        watch
+    }
+
+    /// Gives a watch on a family up: its code does not run any more.
+    pub fn db_unwatch(&mut self, watch: FamilyWatch) {
+        let Some(watcher) = self.core.watchers.watching.remove(&watch) else { return };
+        if let Some(end) = watcher.end {
+            self.core.unwatch(&end);
+        }
+        self.core.tell_global(|global| global.unwatch(watch));
+    }
+
+    fn tell_watch(&mut self, watch: FamilyWatch, changes: Changes) {
+        let taken = self.core.watchers.watching.get_mut(&watch).and_then(|watcher| watcher.callback.take());
+        let Some(mut callback) = taken else { return };
+        callback(self, changes);
+        if let Some(watcher) = self.core.watchers.watching.get_mut(&watch) {
+            watcher.callback = Some(callback);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How a node gets its connections: seeds, nodes that are searched because something is to be sent to them, and global nodes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::peer::PeerState;
+use super::seed::Dial;
+use super::{Action, DialId, Node};
+use crate::error::{Error, PeerIncompatible};
+use crate::global::{Global, Output};
+use crate::names::NodeId;
+
+impl Node {
+    /// Whether this node is global.
+    pub fn is_global(&self) -> bool {
+        self.core.global.is_global()
+    }
+
+    /// The master of this node. A global node has none.
+    pub fn master(&self) -> Option<&NodeId> {
+        self.core.global.master()
+    }
+
+    /// Sets the addresses under which others can reach this node, for owners that know them only once they listen (`DB-4`).
+    pub fn set_addresses(&mut self, now: Duration, addresses: Vec<String>) {
+        self.core.now = now;
+        self.core.config.addresses.clone_from(&addresses);
+        self.core.tell_global(|global| global.set_addresses(addresses));
+        self.settle();
+    }
+
+    /// Makes the node global, which it is as long as it runs.
+    pub fn become_global(&mut self, now: Duration) {
+        self.core.now = now;
+        self.core.tell_global(Global::become_global);
+        self.settle();
+    }
+
+    // --- what is dialled ---
+
+    /// A node has greeted where we dialled.
+    pub(super) fn greeted(&mut self, dial: DialId, node: &NodeId) {
+        match dial.0 {
+            Dial::Search(number) => {
+                self.searches.greeted(number, node, self.core.now);
+                self.next_tick = self.core.now;
+            }
+            Dial::Seed(place) => {
+                self.seeds.found(place, node);
+                // If it is up already, this is how we learn that it is a seed node.
+                self.core.global.seed(node);
+            }
+        }
+    }
+
+    /// The connection to a node is up.
+    pub(super) fn reached(&mut self, dial: Option<DialId>, node: &NodeId, speaks: bool) {
+        if let Some(DialId(Dial::Seed(place))) = dial {
+            self.seeds.reached(place);
+        }
+        self.searches.up(node);
+        self.core.global.forget(node);
+        self.core.global.up(node, speaks);
+        if self.seeds.knows(node) {
+            self.core.global.seed(node);
+        }
+        self.core.carry_out();
+    }
+
+    /// An address could not be reached, or the connection has ended. Gives the address.
+    pub(super) fn dial_ended(&mut self, dial: DialId) -> Option<String> {
+        let now = self.core.now;
+        match dial.0 {
+            Dial::Seed(place) => self.seeds.failed(place, now, self.core.config.backoff),
+            Dial::Search(number) => {
+                self.next_tick = now;
+                self.searches.ended(number, now)
+            }
+        }
+    }
+
+    /// A connection has failed: perhaps because we have reached ourselves (`GLOBAL-6`).
+    pub(super) fn is_it_us(&mut self, dial: Option<DialId>, error: &Error) {
+        if let Some(DialId(Dial::Seed(place))) = dial
+            && matches!(error, Error::Incompatible(PeerIncompatible::OwnNodeId))
+        {
+            self.seeds.is_own(place);
+            self.core.global.become_global();
+        }
+    }
+
+    // --- searches ---
+
+    /// Searches a node to which a connection is wanted (`FIND-1`).
+    pub(super) fn search(&mut self, node: &NodeId) {
+        if self.searches.len() >= self.core.config.database.searched && !self.searches.is_searched(node) {
+            return self.give_up(node, "too many nodes are searched already");
+        }
+        self.searches.begin(node, self.core.now, self.core.config.connect_timeout);
+        if !self.core.tell_global(|global| global.find(node)) {
+            self.give_up(node, "too many nodes are searched already");
+        }
+    }
+
+    /// Takes up what has been found out; false if there was nothing.
+    pub(super) fn discover(&mut self) -> bool {
+        let Some(output) = self.core.discovered.pop_front() else { return false };
+        self.next_tick = self.core.now;
+        match output {
+            Output::Found(node, addresses) => self.found(&node, addresses),
+            Output::Keep(node) => self.searches.keep(node, self.core.now),
+            Output::LetGo(node) => self.searches.let_go(&node),
+            _ => {}
+        }
+        true
+    }
+
+    fn found(&mut self, node: &NodeId, addresses: Option<Vec<String>>) {
+        if !self.searches.is_searched(node) {
+            return;
+        }
+        let comes = self.seeds.knows(node)
+            || self
+                .connections
+                .values()
+                .any(|connection| connection.peer.is_none() && connection.node.as_ref() == Some(node));
+        match addresses {
+            Some(addresses) if !addresses.is_empty() => self.searches.found(node, addresses, self.core.now),
+            _ if comes => {}
+            None => self.give_up(node, "no known address"),
+            // If we listen, it may still come to us.
+            Some(_) if self.core.config.addresses.is_empty() => self.give_up(node, "it does not listen"),
+            Some(_) => {}
+        }
+    }
+
+    /// Gives a search up at once (`FIND-6`, `FIND-7`).
+    fn give_up(&mut self, node: &NodeId, text: &str) {
+        self.searches.end(node, self.core.now);
+        self.core.global.forget(node);
+        if let Some(index) = self.core.known_peer(node)
+            && let PeerState::Connecting { .. } = self.core.peers[index].state
+        {
+            self.core.lose_peer(index, text);
+        }
+    }
+
+    /// Goes on with all searches.
+    pub(super) fn search_on(&mut self) {
+        let now = self.core.now;
+        for node in self.searches.late(now) {
+            self.searches.end(&node, now);
+            self.core.global.forget(&node);
+        }
+        for node in self.searches.take_due(now, self.core.config.backoff) {
+            self.search(&node);
+        }
+        while self.discover() {}
+        while let Some((dial, address)) = self.searches.next_due(now) {
+            self.actions.push_back(Action::Dial { dial, address });
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Addresses of nodes that are wanted, tried one after the other, and global nodes to which a connection is kept.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::seed::{Dial, DialId, Jitter};
+use crate::names::NodeId;
+
+pub(super) struct Searches {
+    searches: BTreeMap<NodeId, Search>,
+    kept: BTreeMap<NodeId, Kept>,
+    /// Which node is expected where an address is dialled.
+    dials: BTreeMap<u64, (NodeId, String)>,
+    last_dial: u64,
+    jitter: Jitter,
+}
+
+/// A node that is searched.
+struct Search {
+    /// Addresses that were not tried yet.
+    addresses: VecDeque<String>,
+    /// The dialling that goes on.
+    current: Option<u64>,
+    /// When the next address is tried, even if nothing has come of the last one.
+    next: Duration,
+    /// How long an address is given before the next one is tried, too.
+    patience: Duration,
+    until: Duration,
+}
+
+/// A global node that is tried until it is up.
+struct Kept {
+    /// When it is searched next; none while that goes on.
+    next: Option<Duration>,
+    wait: Duration,
+}
+
+/// How long to wait after the first failure to reach a global, before jitter (`GLOBAL-19`).
+const FIRST_WAIT: Duration = Duration::from_millis(600);
+
+impl Searches {
+    pub(super) fn new(random: u64) -> Self {
+        Searches {
+            searches: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            last_dial: 0,
+            jitter: Jitter(random),
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.searches.is_empty() || !self.kept.is_empty()
+    }
+
+    /// How many nodes are searched at once.
+    pub(super) fn len(&self) -> usize {
+        self.searches.len()
+    }
+
+    pub(super) fn is_searched(&self, node: &NodeId) -> bool {
+        self.searches.contains_key(node)
+    }
+
+    /// Begins to search a node, or goes on.
+    pub(super) fn begin(&mut self, node: &NodeId, now: Duration, time: Duration) {
+        let search = self.searches.entry(node.clone()).or_insert_with(|| Search {
+            addresses: VecDeque::new(),
+            current: None,
+            next: now,
+            patience: time,
+            until: now,
+        });
+        search.until = now.saturating_add(time);
+    }
+
+    /// The addresses of a node that is searched are known.
+    pub(super) fn found(&mut self, node: &NodeId, addresses: Vec<String>, now: Duration) {
+        let Some(search) = self.searches.get_mut(node) else { return };
+        let count = addresses.len().max(1) as u32;
+        search.patience = search.until.saturating_sub(now) / count;
+        (search.addresses, search.next) = (addresses.into(), now);
+    }
+
+    /// Takes an address that is to be dialled now.
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<(DialId, String)> {
+        let (node, search) =
+            self.searches.iter_mut().find(|(_, search)| search.next <= now && !search.addresses.is_empty())?;
+        let address = search.addresses.pop_front()?;
+        self.last_dial += 1;
+        search.current = Some(self.last_dial);
+        search.next = now.saturating_add(search.patience);
+        self.dials.insert(self.last_dial, (node.clone(), address.clone()));
+        Some((DialId(Dial::Search(self.last_dial)), address))
+    }
+
+    /// A node has greeted at an address: if it is another one, the next address is tried (`FIND-8`).
+    pub(super) fn greeted(&mut self, dial: u64, node: &NodeId, now: Duration) {
+        if self.dials.get(&dial).is_some_and(|(wanted, _)| wanted != node) {
+            self.go_on(dial, now);
+        }
+    }
+
+    /// A dialling has failed, or its connection has ended.
+    pub(super) fn ended(&mut self, dial: u64, now: Duration) -> Option<String> {
+        self.go_on(dial, now);
+        self.dials.remove(&dial).map(|(_, address)| address)
+    }
+
+    fn go_on(&mut self, dial: u64, now: Duration) {
+        let Some((node, _)) = self.dials.get(&dial) else { return };
+        let Some(search) = self.searches.get_mut(node).filter(|search| search.current == Some(dial)) else { return };
+        (search.current, search.next) = (None, now);
+        if search.addresses.is_empty() {
+            let node = node.clone();
+            self.failed(&node, now);
+        }
+    }
+
+    /// Nothing came of a search: if it is for a global node, there is another one later.
+    fn failed(&mut self, node: &NodeId, now: Duration) {
+        if let Some(kept) = self.kept.get_mut(node).filter(|kept| kept.next.is_none()) {
+            kept.next = Some(now + self.jitter.of(kept.wait));
+            kept.wait *= 2;
+        }
+    }
+
+    /// A search is over.
+    pub(super) fn end(&mut self, node: &NodeId, now: Duration) {
+        if self.searches.remove(node).is_some() {
+            self.failed(node, now);
+        }
+    }
+
+    /// The connection to a node is up.
+    pub(super) fn up(&mut self, node: &NodeId) {
+        self.searches.remove(node);
+        self.kept.remove(node);
+    }
+
+    /// The searches whose time is over.
+    pub(super) fn late(&self, now: Duration) -> Vec<NodeId> {
+        self.searches.iter().filter(|(_, search)| search.until <= now).map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Tries a global node until it is up, beginning now.
+    pub(super) fn keep(&mut self, node: NodeId, now: Duration) {
+        self.kept.insert(node, Kept { next: Some(now), wait: FIRST_WAIT });
+    }
+
+    pub(super) fn let_go(&mut self, node: &NodeId) {
+        self.kept.remove(node);
+    }
+
+    /// The global nodes that are to be tried now.
+    pub(super) fn take_due(&mut self, now: Duration, backoff: Duration) -> Vec<NodeId> {
+        /// How many global nodes are tried at once: anyone can say that there are many.
+        const AT_ONCE: usize = 100;
+        let room = AT_ONCE.saturating_sub(self.kept.values().filter(|kept| kept.next.is_none()).count());
+        let due = self.kept.iter_mut().filter(|(_, kept)| kept.next.is_some_and(|next| next <= now));
+        due.take(room)
+            .map(|(node, kept)| {
+                kept.next = None;
+                kept.wait = kept.wait.min(backoff);
+                node.clone()
+            })
+            .collect()
+    }
+}
