@@ -256,3 +256,18 @@ fn more_nodes_than_may_be_searched_at_once_and_more_questions_than_may_wait_fail
     world.settle();
     assert_eq!(heard(&answers), ["2 questions wait for an answer already [FIND-9]".into()], "FIND-9");
 }
+
+#[test]
+fn a_thousand_addresses_of_one_node_are_not_all_tried() {
+    let mut world = with_seed(1);
+    let empty = world.add(node_config("empty"));
+    world.hosts[empty].node = None;
+    let bad = world.add(NodeConfig { addresses: vec![empty.to_string(); 1000], ..node_config("bad") });
+    world.dial(bad, 0);
+    world.settle();
+    let fired = watch_node(&mut world, 1, "bad");
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(heard(&fired), [values(["transport_error", "bad", "connect timeout"])], "FIND-5");
+    let tries = world.hosts[1].events.iter().filter(|event| matches!(event, NodeEvent::Refused { .. })).count();
+    assert_eq!(tries, 16);
+}

@@ -326,3 +326,24 @@ fn a_database_that_is_larger_than_a_packet_arrives_in_parts_and_too_large_an_ans
     assert_eq!(heard(&answered), ["the answer is too large for a packet [DB-26]".into()], "DB-26");
     assert_eq!(up(&mut world, 3), ["t"]);
 }
+
+#[test]
+fn a_master_that_tells_too_much_of_a_watched_family_is_given_up() {
+    let limits = Limits { global: Shard { entries: 100, octets: 1 << 20 }, ..Limits::default() };
+    let mut world = World::new(1);
+    for (host, name) in ["s", "a"].iter().enumerate() {
+        world.add(listening(name, host));
+    }
+    world.hosts[1].config.database = limits;
+    world.start(1);
+    world.dial(1, 0);
+    let told = watch(&mut world, 1, "fam");
+    world.settle();
+    for key in 0..101 {
+        set(&mut world, 0, "fam", &key.to_string(), "v");
+        world.step();
+    }
+    world.settle();
+    assert!(world.hosts[1].events.iter().any(|event| matches!(event, NodeEvent::Down(..))));
+    assert_eq!(taken(&told).iter().map(|changes| changes.added.len()).sum::<usize>(), 101);
+}
