@@ -63,12 +63,21 @@ impl Global {
             Request::Contents(family, contents) => {
                 let told = self.views.replace(&family, contents);
                 self.tell(told);
+                self.check_view(from, &family);
             }
             Request::Change(change) => {
+                let family = change.family.clone();
                 let told = self.views.change(change);
                 self.tell(told);
+                self.check_view(from, &family);
             }
             _ => {}
+        }
+    }
+
+    fn check_view(&mut self, master: &NodeId, family: &str) {
+        if self.views.is_over(family, self.limits.global) {
+            self.outputs.push_back(Output::Broken(master.clone(), "a family that is watched is too large"));
         }
     }
 

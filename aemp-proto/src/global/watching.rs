@@ -4,7 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::database::{Change, Changes, Family};
+use super::database::{Change, Changes, Family, same, size};
+use super::limits::Shard;
 
 /// Which watch on a family; no two of a node are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,8 @@ pub struct FamilyWatch(pub(super) u64);
 struct View {
     /// Its contents, once they are known.
     contents: Option<Family>,
+    /// What they cost in memory, as an estimate.
+    octets: usize,
     /// The present master has told all of it, and tells what changes (`DB-19`).
     followed: bool,
     watches: BTreeSet<FamilyWatch>,
@@ -76,8 +79,15 @@ impl Views {
         view.followed = true;
         let is_first = view.contents.is_none();
         let changes = Changes::between(view.contents.as_ref().unwrap_or(&Family::new()), &contents);
+        view.octets = cost(&contents);
         view.contents = Some(contents);
         if is_first || !changes.is_empty() { tell(view, &changes) } else { Told::new() }
+    }
+
+    /// Whether more is in a view than the limit allows.
+    pub(super) fn is_over(&self, family: &str, limit: Shard) -> bool {
+        let over = |view: &View| view.octets > limit.octets || view.contents.as_ref().map_or(0, Family::len) > limit.entries;
+        self.views.get(family).is_some_and(over)
     }
 
     /// A change in a family that the master told.
@@ -95,13 +105,21 @@ impl Views {
         for (key, value) in change.set {
             match contents.get(&key) {
                 None => drop(changes.added.insert(key, value)),
-                Some(old) if !super::database::same(old, &value) => drop(changes.changed.insert(key, value)),
+                Some(old) if !same(old, &value) => drop(changes.changed.insert(key, value)),
                 Some(_) => {}
             }
         }
+        let gone = changes.deleted.iter().chain(changes.changed.keys());
+        let freed: usize = gone.filter_map(|key| Some(key.len() + size(contents.get(key)?))).sum();
+        view.octets = view.octets.saturating_sub(freed) + cost(&changes.added) + cost(&changes.changed);
         changes.apply(contents);
         if changes.is_empty() { Told::new() } else { tell(view, &changes) }
     }
+}
+
+/// What entries cost in memory, as an estimate.
+fn cost(family: &Family) -> usize {
+    family.iter().map(|(key, value)| key.len() + size(value)).sum()
 }
 
 fn tell(view: &View, changes: &Changes) -> Told {

@@ -585,6 +585,10 @@ impl Core {
         self.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
     }
 
+    pub(super) fn is_up(&self, node: &NodeId) -> bool {
+        self.known_peer(node).is_some_and(|index| matches!(self.peers[index].state, PeerState::Up(_)))
+    }
+
     pub(super) fn known_peer(&self, node: &NodeId) -> Option<usize> {
         self.by_node.get(node).copied()
     }

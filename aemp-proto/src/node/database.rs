@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::NodeEvent;
 use super::context::{Context, boxed};
 use super::core::Core;
-use super::peer::PeerState;
 use super::port::PortKey;
 use super::watch::{WatchAction, WatchHandle};
 use crate::framing::{Framing, Limits, Packet};
@@ -75,7 +74,7 @@ impl Core {
             match output {
                 Output::Send(node, request) => {
                     if let Some(index) = self.known_peer(&node)
-                        && let PeerState::Up(_) = self.peers[index].state
+                        && self.is_up(&node)
                     {
                         self.send_global(index, &request);
                     }

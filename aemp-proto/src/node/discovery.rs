@@ -109,6 +109,8 @@ impl Node {
         self.next_tick = self.core.now;
         match output {
             Output::Found(node, addresses) => self.found(&node, addresses),
+            // It may have come meanwhile.
+            Output::Keep(node) if self.core.is_up(&node) => {}
             Output::Keep(node) => self.searches.keep(node, self.core.now),
             Output::LetGo(node) => self.searches.let_go(&node),
             _ => {}

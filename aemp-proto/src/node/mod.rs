@@ -495,9 +495,7 @@ impl Node {
         }
         self.core.shed_load();
         let core = &self.core;
-        let is_up =
-            |node: &NodeId| core.known_peer(node).is_some_and(|index| matches!(core.peers[index].state, PeerState::Up(_)));
-        while let Some((dial, address)) = self.seeds.next_due(now, is_up) {
+        while let Some((dial, address)) = self.seeds.next_due(now, |node| core.is_up(node)) {
             self.actions.push_back(Action::Dial { dial, address });
         }
         self.search_on();

@@ -79,9 +79,12 @@ impl Searches {
     /// The addresses of a node that is searched are known.
     pub(super) fn found(&mut self, node: &NodeId, addresses: Vec<String>, now: Duration) {
         let Some(search) = self.searches.get_mut(node) else { return };
+        /// Addresses of one node that are tried: anyone can say that there are many.
+        const TRIED: usize = 16;
+        let addresses: VecDeque<_> = addresses.into_iter().take(TRIED).collect();
         let count = addresses.len().max(1) as u32;
         search.patience = search.until.saturating_sub(now) / count;
-        (search.addresses, search.next) = (addresses.into(), now);
+        (search.addresses, search.next) = (addresses, now);
     }
 
     /// Takes an address that is to be dialled now.
