@@ -120,11 +120,11 @@ impl<'a> Packet<'a> {
 /// The beginning of the packet's array.
 #[inline]
 fn begin<'a>(reader: &mut impl Reader<'a>) -> Members {
-    match reader.item() {
+    reader.array().unwrap_or_else(|| match reader.item() {
         Ok(Item::Array(members)) => members,
         // No scanner lets anything else pass.
         _ => Members::new(false, Some(0)),
-    }
+    })
 }
 
 /// Shows the packet as json, however it is encoded.
