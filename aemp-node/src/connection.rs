@@ -1,12 +1,16 @@
 //! The task of one connection: from the socket into the node, and from the node to the socket.
 
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use aemp_proto::node::ConnectionId;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
 use crate::driver::Driver;
@@ -33,9 +37,9 @@ impl Wake {
     }
 }
 
-pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream, wake: Rc<Wake>) {
+pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: Rc<Wake>) {
     let ended = tokio::select! {
-        ended = carry(&driver, id, &stream, &wake) => ended,
+        ended = carry(&driver, id, &mut stream, &wake) => ended,
         // The node has given it up, and knows.
         () = wake.close.notified() => return,
     };
@@ -44,63 +48,60 @@ pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream,
 }
 
 /// Carries octets both ways until the peer ends the connection.
-async fn carry(driver: &Rc<Driver>, id: ConnectionId, stream: &TcpStream, wake: &Wake) -> io::Result<()> {
+async fn carry(driver: &Rc<Driver>, id: ConnectionId, stream: &mut TcpStream, wake: &Wake) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.split();
     loop {
         let (reads, writes) = {
             let node = driver.node();
             (node.wants_input(id), !node.output(id).is_empty())
         };
-        let interest = match (reads, writes) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        };
-        let Some(interest) = interest else {
-            wake.output.notified().await;
-            continue;
-        };
-        let ready = tokio::select! {
-            ready = stream.ready(interest) => ready?,
-            () = wake.output.notified() => continue,
-        };
         // First what we have to say: a peer that is refused by its greeting still hears who we are.
-        if ready.is_writable() {
-            write(driver, id, stream, wake)?;
-        }
-        if ready.is_readable() && !read(driver, id, stream, wake)? {
-            return Ok(());
+        tokio::select! {
+            biased;
+            written = poll_fn(|context| write(driver, id, &mut writer, wake, context)), if writes => written?,
+            open = poll_fn(|context| read(driver, id, &mut reader, wake, context)), if reads => {
+                if !open? {
+                    return Ok(());
+                }
+            }
+            () = wake.output.notified() => {}
         }
     }
 }
 
 /// Reads what has arrived; false at the end of the stream.
-fn read(driver: &Rc<Driver>, id: ConnectionId, stream: &TcpStream, wake: &Wake) -> io::Result<bool> {
+fn read(
+    driver: &Rc<Driver>,
+    id: ConnectionId,
+    reader: &mut ReadHalf<'_>,
+    wake: &Wake,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<bool>> {
     let mut buffer = driver.buffer.borrow_mut();
-    match stream.try_read(&mut buffer) {
-        Ok(0) => Ok(false),
-        Ok(octets) => {
-            wake.pass(false, &buffer[..octets]);
-            driver.with_node(|node, now| node.receive(now, id, &buffer[..octets]));
-            Ok(true)
-        }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(error),
+    let mut buffer = ReadBuf::new(&mut buffer);
+    // Unlike a readiness that is asked for, this knows after a short read that there is no more.
+    ready!(Pin::new(reader).poll_read(context, &mut buffer))?;
+    let octets = buffer.filled();
+    if octets.is_empty() {
+        return Poll::Ready(Ok(false));
     }
+    wake.pass(false, octets);
+    driver.with_node(|node, now| node.receive(now, id, octets));
+    Poll::Ready(Ok(true))
 }
 
 /// Writes what has gathered, as far as the socket takes it.
-fn write(driver: &Rc<Driver>, id: ConnectionId, stream: &TcpStream, wake: &Wake) -> io::Result<()> {
-    let mut node = driver.node();
-    while !node.output(id).is_empty() {
-        match stream.try_write(node.output(id)) {
-            Ok(octets) => {
-                wake.pass(true, &node.output(id)[..octets]);
-                node.advance_output(id, octets);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+fn write(
+    driver: &Rc<Driver>,
+    id: ConnectionId,
+    writer: &mut WriteHalf<'_>,
+    wake: &Wake,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let octets = ready!(Pin::new(writer).poll_write(context, driver.node().output(id)))?;
+    driver.with_node(|node, _| {
+        wake.pass(true, &node.output(id)[..octets]);
+        node.advance_output(id, octets);
+    });
+    Poll::Ready(Ok(()))
 }

@@ -1,6 +1,6 @@
 //! What happens on the node's thread: one loop owns the node, and a local task each connection.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +32,8 @@ pub(crate) struct Driver {
     config: Config,
     start: Instant,
     timer: Notify,
+    /// When the timer wakes by itself: it is told of what comes before that only.
+    armed: Cell<Duration>,
     events: broadcast::Sender<NodeEvent>,
 }
 
@@ -102,6 +104,7 @@ impl Driver {
             config: config.clone(),
             start: Instant::now(),
             timer: Notify::new(),
+            armed: Cell::new(Duration::ZERO),
             events,
         });
         CURRENT
@@ -176,8 +179,10 @@ impl Driver {
         while let Some(event) = node.poll_event() {
             self.tell(event);
         }
-        // There may be work to do, or an earlier deadline.
-        self.timer.notify_one();
+        if node.has_work() || node.deadline().is_some_and(|deadline| deadline < self.armed.get()) {
+            self.armed.set(Duration::ZERO);
+            self.timer.notify_one();
+        }
     }
 
     fn tell(&self, event: NodeEvent) {
@@ -235,6 +240,8 @@ async fn timer_task(driver: Rc<Driver>) {
             let node = driver.node.borrow();
             (node.has_work(), node.deadline())
         };
+        // Nothing comes before what is to be done at once.
+        driver.armed.set(if busy { Duration::ZERO } else { deadline.unwrap_or(Duration::MAX) });
         match deadline {
             _ if busy => tokio::task::yield_now().await,
             Some(deadline) => {

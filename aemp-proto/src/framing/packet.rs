@@ -120,11 +120,11 @@ impl<'a> Packet<'a> {
 /// The beginning of the packet's array.
 #[inline]
 fn begin<'a>(reader: &mut impl Reader<'a>) -> Members {
-    match reader.item() {
+    reader.array().unwrap_or_else(|| match reader.item() {
         Ok(Item::Array(members)) => members,
         // No scanner lets anything else pass.
         _ => Members::new(false, Some(0)),
-    }
+    })
 }
 
 /// Shows the packet as json, however it is encoded.
@@ -250,13 +250,22 @@ fn name<'a, R: Reader<'a>>(reader: &mut R, members: &mut Members) -> Option<Cow<
     if !ahead.more(&mut later).ok()? {
         return None;
     }
-    let name = match ahead.item().ok()? {
-        Item::Scalar(Scalar::Null) => Cow::Borrowed(""),
-        Item::Scalar(scalar @ (Scalar::Text(_) | Scalar::Bytes(_) | Scalar::Integer(_))) => convert::to_text(scalar).ok()?,
-        _ => return None,
+    let name = match ahead.borrowed_text() {
+        Some(text) => Cow::Borrowed(text),
+        None => other_name(&mut ahead)?,
     };
     (*reader, *members) = (ahead, later);
     Some(name)
+}
+
+/// A name that does not stand in the packet as it is.
+#[inline(never)]
+fn other_name<'a>(reader: &mut impl Reader<'a>) -> Option<Cow<'a, str>> {
+    match reader.item().ok()? {
+        Item::Scalar(Scalar::Null) => Some(Cow::Borrowed("")),
+        Item::Scalar(scalar @ (Scalar::Text(_) | Scalar::Bytes(_) | Scalar::Integer(_))) => convert::to_text(scalar).ok(),
+        _ => None,
+    }
 }
 
 fn next<'a, R: Reader<'a>, T: Deserialize<'a>>(reader: &mut R, members: &mut Members) -> Option<Result<T, DecodeError>> {

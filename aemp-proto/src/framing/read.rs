@@ -22,6 +22,9 @@ pub(super) trait Reader<'de>: Clone {
     /// The next key of a map, as text.
     fn key(&mut self) -> Result<Cow<'de, str>, DecodeError>;
 
+    /// Takes the beginning of an array, if it comes next. May leave it to [`item`](Reader::item).
+    fn array(&mut self) -> Option<Members>;
+
     /// Takes the next item if it is a text that can be borrowed as it stands. May leave such a text to [`item`](Reader::item).
     fn borrowed_text(&mut self) -> Option<&'de str>;
 

@@ -1,6 +1,7 @@
 //! The program `aemp`: a node to run, and a hand to reach into others.
 
 mod ask;
+mod bench;
 mod demo;
 mod options;
 mod run;
@@ -58,6 +59,7 @@ enum Command {
     },
     /// Shows two nodes in this process that meet, talk, watch, spawn and fail
     Demo,
+    Bench(bench::Bench),
 }
 
 /// Why the program ends: the exit code, and one line for people.
@@ -105,6 +107,7 @@ async fn main() -> ExitCode {
         Command::Cal { join, message, timeout } => ask::cal(join, message, timeout).await,
         Command::Mon { join, port } => ask::mon(join, &port).await,
         Command::Demo => demo::demo().await,
+        Command::Bench(bench) => bench.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -124,6 +124,17 @@ impl<'de> read::Reader<'de> for Reader<'de> {
     }
 
     #[inline]
+    fn array(&mut self) -> Option<Members> {
+        match head::read(self.rest) {
+            Read::Head(head) if head.major == major::ARRAY && head.info != INDEFINITE => {
+                self.rest = &self.rest[head.length..];
+                Some(Members::new(false, Some(head.argument)))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
     fn borrowed_text(&mut self) -> Option<&'de str> {
         let Read::Head(head) = head::read(self.rest) else {
             return None;

@@ -203,7 +203,9 @@ impl Scanner {
         let whole = octets.len() >= string.left;
         let octets = &octets[..octets.len().min(string.left)];
         let mut walked = octets.len();
+        // Mostly it is ASCII, which is found out faster.
         if string.text
+            && !octets.is_ascii()
             && let Err(error) = core::str::from_utf8(octets)
         {
             walked = error.valid_up_to();

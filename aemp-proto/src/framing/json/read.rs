@@ -122,6 +122,12 @@ impl<'de> read::Reader<'de> for Reader<'de> {
     }
 
     #[inline]
+    fn array(&mut self) -> Option<Members> {
+        self.rest = self.rest.strip_prefix('[')?;
+        Some(Members::new(false, None))
+    }
+
+    #[inline]
     fn borrowed_text(&mut self) -> Option<&'de str> {
         let inner = self.rest.strip_prefix('"')?;
         let length = text::plain_length(inner.as_bytes());
