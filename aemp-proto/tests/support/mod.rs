@@ -1,6 +1,7 @@
 //! What several tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod host;
 pub mod pair;
 pub mod ports;
 pub mod vectors;
