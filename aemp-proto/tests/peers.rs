@@ -226,6 +226,22 @@ fn a_stranger_who_says_nothing_more_does_not_keep_a_node_out() {
 }
 
 #[test]
+fn what_is_passed_on_to_nodes_that_nobody_knows_is_bounded() {
+    let mut world = World::new(1);
+    let a = world.add(node_config("a"));
+    let b = world.add(NodeConfig { queue: 100_000, ..node_config("b") });
+    world.dial(a, b);
+    world.settle();
+    for n in 0..1000 {
+        with(&mut world, a, |context| {
+            context.send(&port("b"), &("snd", format!("nobody{n}#p"), "x".repeat(5000))).expect("small")
+        });
+        world.settle();
+        assert!(world.node(b).waiting() <= 200_000, "PEER-3: {} octets after {n}", world.node(b).waiting());
+    }
+}
+
+#[test]
 fn a_thousand_strangers_of_one_name_cost_no_stack() {
     let mut node = Node::new(NodeConfig { handshakes: 2000, ..node_config("a") }, 1, Duration::ZERO, Duration::ZERO);
     let first = stranger(&mut node, Duration::ZERO, "b", "hmac_sha3_512");

@@ -115,18 +115,9 @@ impl Node {
             self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
             return self.gone(id, "what waited cannot be written in its framing");
         }
-        let peer = &mut self.core.peers[index];
         let (now, waits) = (self.core.now, output.len() > 0);
-        peer.state = PeerState::Up(Box::new(Up {
-            connection: id,
-            framing,
-            output,
-            heard: now,
-            asked: None,
-            probe: None,
-            suspect: false,
-            told: waits,
-        }));
+        let up = Up { connection: id, framing, output, heard: now, asked: None, probe: None, suspect: false, told: waits };
+        self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
         self.handshakes -= 1;
         if let Some(dial) = connection.dial {

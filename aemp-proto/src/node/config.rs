@@ -9,8 +9,8 @@ use crate::link;
 pub struct NodeConfig {
     /// How connections greet, authenticate and are bounded.
     pub link: link::Config,
-    /// Octets that may wait for one peer, 64 MiB by default; more is the loss of the connection (`PEER-3`). Bounds what a reader that has
-    /// stopped can cost.
+    /// Octets that may wait for one peer, and for all together that have no connection, 64 MiB by default; more is the loss of the
+    /// connection (`PEER-3`). Bounds what a reader that has stopped can cost, and nodes that cannot be found.
     pub queue: usize,
     /// Below how many waiting octets a peer is ready for more again, 1 MiB by default.
     pub ready: usize,

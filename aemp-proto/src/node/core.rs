@@ -64,6 +64,8 @@ pub(super) struct Core {
     by_node: BTreeMap<NodeId, usize>,
     /// Where an idle peer was looked for last.
     next_place: usize,
+    /// What waits for all peers that have no connection, in octets, with what they cost themselves.
+    queued: usize,
     functions: BTreeMap<Box<str>, Function>,
     /// Watches that are about to fire.
     firing: BTreeSet<WatchId>,
@@ -95,6 +97,7 @@ impl Core {
             peers: Vec::new(),
             by_node: BTreeMap::new(),
             next_place: 0,
+            queued: 0,
             functions: BTreeMap::new(),
             firing: BTreeSet::new(),
             timers: BTreeMap::new(),
@@ -425,7 +428,11 @@ impl Core {
     ) -> Result<(), EncodeError> {
         self.connect(index);
         let peer = &mut self.peers[index];
+        let before = peer.state.queued();
         let waits = peer.write(write)?;
+        self.queued += peer.state.queued() - before;
+        // Others choose for which nodes they have us keep something, so all of them share one bound.
+        let waits = if before > 0 { self.queued } else { waits };
         if let Some(up) = peer.up()
             && !core::mem::replace(&mut up.told, true)
         {
@@ -445,9 +452,16 @@ impl Core {
         let peer = &mut self.peers[index];
         if let PeerState::Unknown = peer.state {
             let until = self.now.saturating_add(self.config.connect_timeout);
-            peer.state = PeerState::Connecting { queue: Vec::new(), until };
+            self.set_state(index, PeerState::Connecting { queue: Vec::new(), until });
             self.wanted.push(index);
         }
+    }
+
+    /// Changes how a peer can be reached; how it could be before.
+    pub(super) fn set_state(&mut self, index: usize, state: PeerState) -> PeerState {
+        let state = core::mem::replace(&mut self.peers[index].state, state);
+        self.queued = self.queued - state.queued() + self.peers[index].state.queued();
+        state
     }
 
     /// The place of a node in the table of peers.
@@ -490,9 +504,9 @@ impl Core {
 
     /// The connection to a node is lost, or cannot be made: what waits is dropped and all watches fire (`MON-8`, `MON-9`, `PEER-4`).
     pub(super) fn lose_peer(&mut self, index: usize, text: &str) {
+        let state = self.set_state(index, PeerState::Lost);
         let peer = &mut self.peers[index];
         let node = peer.node.clone();
-        let state = core::mem::replace(&mut peer.state, PeerState::Lost);
         let watches = core::mem::take(&mut peer.watches);
         let watched = core::mem::take(&mut peer.watched);
         peer.watches_held = 0;
