@@ -266,7 +266,7 @@ fn what_is_passed_on_to_nodes_that_nobody_knows_is_bounded() {
     world.settle();
     for n in 0..1000 {
         with(&mut world, a, |context| {
-            context.send(&port("b"), &("snd", format!("nobody{n}#p"), "x".repeat(5000))).expect("small")
+            context.send(&port("b"), &("snd", format!("nobody{n}#p"), "x".repeat(5000))).expect("small");
         });
         world.settle();
         assert!(world.node(b).waiting() <= 200_000, "PEER-3: {} octets after {n}", world.node(b).waiting());

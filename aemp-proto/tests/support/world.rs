@@ -51,6 +51,8 @@ pub struct Wire {
     /// This end does not read.
     pub stuck: [bool; 2],
     gone: [bool; 2],
+    /// When nothing arrives at one end any more, and at which.
+    dies_at: Option<(Duration, usize)>,
     /// When the transport of an outsider gives the connection up, since what it sends is not acknowledged.
     reset_at: Option<Duration>,
 }
@@ -67,6 +69,8 @@ pub struct World {
     pub cut: Vec<(usize, usize)>,
     /// The longest time that octets are on their way.
     pub latency: Duration,
+    /// One in so many connections dies in one direction while it is young, if this is not zero.
+    pub frailty: u64,
     /// Octets that have arrived anywhere.
     pub carried: usize,
     by_end: BTreeMap<(usize, Socket), (usize, usize)>,
@@ -88,6 +92,7 @@ impl World {
             wires: Vec::new(),
             cut: Vec::new(),
             latency: Duration::ZERO,
+            frailty: 0,
             carried: 0,
             by_end: BTreeMap::new(),
             dials: Vec::new(),
@@ -179,6 +184,11 @@ impl World {
         self.connect();
         for place in 0..self.live.len() {
             let wire = self.live[place];
+            if let Some((at, end)) = self.wires[wire].dies_at
+                && at <= self.now
+            {
+                self.wires[wire].dead[end] = true;
+            }
             self.deliver(wire, 0);
             self.deliver(wire, 1);
             self.reset(wire);
@@ -291,6 +301,8 @@ impl World {
             for (place, end) in ends.iter().enumerate() {
                 self.by_end.insert((end.host, end.socket), (self.wires.len(), place));
             }
+            let dies_at = (self.frailty > 0 && self.random.chance(self.frailty))
+                .then(|| (now + 4 * self.delay(), self.random.below(2) as usize));
             self.live.push(self.wires.len());
             self.wires.push(Wire {
                 ends,
@@ -298,6 +310,7 @@ impl World {
                 dead: [false; 2],
                 stuck: [false; 2],
                 gone: [false; 2],
+                dies_at,
                 reset_at: None,
             });
         }
