@@ -55,6 +55,8 @@ pub struct Reference {
     pub inbox: Vec<Received>,
     /// The monitors that fired, and the reasons.
     pub fired: Vec<(u64, Vec<Value>)>,
+    /// The connections that were up when another one came up, with that one, and when it was.
+    pub switched: Vec<([u64; 2], Duration)>,
     /// For tests of the tests: it does not dial, and accepts nobody.
     pub is_deaf: bool,
 }
@@ -86,23 +88,25 @@ struct Seed {
 
 impl Reference {
     /// `seeds` are the addresses that it dials, and the nodes there.
-    pub fn new(config: Config, monitor_timeout: Duration, seeds: Vec<(usize, NodeId)>, random: Random) -> Self {
+    pub fn new(config: Config, monitor_timeout: Duration, seeds: Vec<(usize, NodeId)>, mut random: Random) -> Self {
         let seed = |(address, node)| Seed { address, node, next: Some(Duration::ZERO), wait: FIRST_WAIT };
         Reference {
             // It counts from the last octet, and bounds no handshake as a whole.
             config: Arc::new(Config { handshake_timeout: Duration::MAX, ..config }),
             monitor_timeout,
-            random,
             transports: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             seeds: seeds.into_iter().map(seed).collect(),
             ports: BTreeMap::new(),
-            next: 0,
+            // No two starts name their connections alike.
+            next: random.next() >> 1,
+            random,
             now: Duration::ZERO,
             dials: Vec::new(),
             closes: Vec::new(),
             inbox: Vec::new(),
             fired: Vec::new(),
+            switched: Vec::new(),
             is_deaf: false,
         }
     }
@@ -237,6 +241,7 @@ impl Reference {
         let old = neighbour.transport;
         if let Some(old) = old {
             neighbour.manners.switched = true;
+            self.switched.push(([old, connection], self.now));
             self.lose(&node, "switched connections");
             self.close(old);
         }
@@ -246,7 +251,7 @@ impl Reference {
         for (port, elements) in mem::take(&mut neighbour.queue) {
             transport.link.send_to(&port, &elements).expect("it is small");
         }
-        if old.is_some() && self.random.chance(3) {
+        if old.is_some() && self.random.chance(2) {
             // The other side has closed what this side took.
             neighbour.manners.dropped_in_silence = true;
             neighbour.transport = None;

@@ -47,6 +47,8 @@ pub enum Fault {
     InventReason,
     /// At a reference that went over to another connection, a run begins again there.
     RunAgain,
+    /// Of two connections on which a node has authenticated, it is said to have kept both.
+    KeepBoth,
     /// After a time the reference neither dials nor accepts.
     DeafReference,
     /// The hostile peer that should not have the secret has it.

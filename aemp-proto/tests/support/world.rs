@@ -51,10 +51,21 @@ pub struct Wire {
     /// This end does not read.
     pub stuck: [bool; 2],
     gone: [bool; 2],
+    since: Duration,
+    /// Since when each end is gone.
+    left: [Option<Duration>; 2],
     /// When nothing arrives at one end any more, and at which.
     dies_at: Option<(Duration, usize)>,
     /// When the transport of an outsider gives the connection up, since what it sends is not acknowledged.
     reset_at: Option<Duration>,
+}
+
+impl Wire {
+    /// An end gives the connection up, or hears that it is over.
+    fn leave(&mut self, end: usize, now: Duration) {
+        self.gone[end] = true;
+        self.left[end].get_or_insert(now);
+    }
 }
 
 /// Octets that a wire takes in one direction before it pushes back.
@@ -127,7 +138,7 @@ impl World {
         for wire in &mut self.wires {
             for end in 0..2 {
                 if wire.ends[end].host == host {
-                    wire.gone[end] = true;
+                    wire.leave(end, self.now);
                     if silently {
                         wire.dead = [true, true];
                     } else {
@@ -232,7 +243,7 @@ impl World {
     fn hang_up(&mut self, wire: usize, end: usize) {
         let at = self.now + self.delay();
         let wire = &mut self.wires[wire];
-        wire.gone[end] = true;
+        wire.leave(end, self.now);
         if !wire.dead[1 - end] {
             // A stream keeps its order, to its end.
             let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
@@ -310,6 +321,8 @@ impl World {
                 dead: [false; 2],
                 stuck: [false; 2],
                 gone: [false; 2],
+                since: now,
+                left: [None; 2],
                 dies_at,
                 reset_at: None,
             });
@@ -340,7 +353,7 @@ impl World {
                     self.hosts[host].receive(now, socket, &octets);
                 }
                 None => {
-                    gone[end] = true;
+                    self.wires[wire].leave(end, now);
                     self.hosts[host].closed(now, socket);
                 }
             }
@@ -362,9 +375,15 @@ impl World {
         let End { host, socket } = self.wires[wire].ends[end];
         let wire = &mut self.wires[wire];
         if *wire.reset_at.get_or_insert(now + patience) <= now {
-            wire.gone[end] = true;
+            wire.leave(end, now);
             self.hosts[host].closed(now, socket);
         }
+    }
+
+    /// Since when a connection stands, and since when its other end is gone.
+    pub fn times(&self, host: usize, socket: Socket) -> (Duration, Option<Duration>) {
+        let (wire, end) = self.by_end[&(host, socket)];
+        (self.wires[wire].since, self.wires[wire].left[1 - end])
     }
 
     /// How many connections of a host it has not given up.
