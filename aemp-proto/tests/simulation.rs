@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use support::network::{HANDSHAKES, LARGEST, Network, QUEUE, name};
 use support::traffic::{Fault, Way};
-use support::world::Random;
+use support::world::{Authenticated, Random};
 
 /// How often things happened that the checks are about.
 #[derive(Debug, Default, Clone, Copy)]
@@ -78,8 +78,29 @@ impl Network {
 
     fn check(&self) {
         self.traffic.borrow().check(self.seed, |start, host| self.manners(start, host));
-        self.check_switches();
+        self.check_arbiters();
         self.check_bounds();
+    }
+
+    /// A node that is the arbiter authenticates on one connection, and on another one after that has failed (`PEER-7`).
+    fn check_arbiters(&self) {
+        /// Longer than a handshake takes, and shorter than the time in which a connection shows that it lives.
+        const MEANWHILE: Duration = Duration::from_millis(500);
+        for (host, other) in (0..self.cast.nodes).flat_map(|host| (0..self.cast.hosts()).map(move |other| (host, other))) {
+            if !self.is_reference(other) && name(host) >= name(other) {
+                continue;
+            }
+            let all = self.world.authenticated(host, other);
+            let keeps = |one: &Authenticated, next: &Authenticated| {
+                !one.ended && one.left.is_none_or(|left| left >= next.at) || self.fault == Fault::KeepBoth
+            };
+            for one in &all {
+                let meanwhile =
+                    |next: &&Authenticated| next.wire != one.wire && next.at >= one.at && next.at < one.at + MEANWHILE;
+                let two = all.iter().filter(meanwhile).find(|next| keeps(one, next));
+                assert!(two.is_none(), "seed {}: n{host} authenticates twice to n{other}: {one:?} {two:?}", self.seed);
+            }
+        }
     }
 
     /// What a node costs, whatever its peers do.
@@ -275,7 +296,7 @@ fn each_check_finds_the_fault_that_it_is_for() {
         (Fault::EndOne, "a stranger without the secret has ended a connection"),
         (Fault::InventReason, "a watch fired for no reason"),
         (Fault::RunAgain, "a run came over two connections"),
-        (Fault::KeepBoth, "a node has authenticated on two connections"),
+        (Fault::KeepBoth, "authenticates twice"),
         (Fault::LongQueues, "octets wait"),
         (Fault::ManyHandshakes, "connections stand"),
         (Fault::Loop, "while nothing went on"),

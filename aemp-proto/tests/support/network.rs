@@ -10,7 +10,6 @@ use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Context, NodeConfig, Reasons};
 use aemp_proto::value::Value;
 
-use super::host::Socket;
 use super::hostile::{Hostile, Means};
 use super::pair::config;
 use super::reference::{Manners, Reference};
@@ -291,19 +290,6 @@ impl Network {
                     mortal.fired.push(reasons);
                 }
             }
-        }
-    }
-
-    /// When the reference goes over to another connection, the node at the other end must have given one of the two up (`PEER-7`), or
-    /// have had the time to ask one for a sign of life (`PEER-9`). Which one comes late, the reference cannot tell.
-    pub fn check_switches(&self) {
-        for (both, at) in self.references.iter().flat_map(|reference| reference.borrow().switched.clone()) {
-            let right = both.into_iter().any(|connection| {
-                let (since, left) = self.world.times(self.cast.nodes, Socket::Outsider(connection));
-                left.is_some_and(|left| left <= at) || since + Duration::from_secs(1) <= at
-            });
-            let right = right && self.fault != Fault::KeepBoth;
-            assert!(right, "seed {}: a node has authenticated on two connections", self.seed);
         }
     }
 

@@ -55,8 +55,6 @@ pub struct Reference {
     pub inbox: Vec<Received>,
     /// The monitors that fired, and the reasons.
     pub fired: Vec<(u64, Vec<Value>)>,
-    /// The connections that were up when another one came up, with that one, and when it was.
-    pub switched: Vec<([u64; 2], Duration)>,
     /// For tests of the tests: it does not dial, and accepts nobody.
     pub is_deaf: bool,
 }
@@ -106,7 +104,6 @@ impl Reference {
             closes: Vec::new(),
             inbox: Vec::new(),
             fired: Vec::new(),
-            switched: Vec::new(),
             is_deaf: false,
         }
     }
@@ -241,7 +238,6 @@ impl Reference {
         let old = neighbour.transport;
         if let Some(old) = old {
             neighbour.manners.switched = true;
-            self.switched.push(([old, connection], self.now));
             self.lose(&node, "switched connections");
             self.close(old);
         }

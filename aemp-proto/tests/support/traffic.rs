@@ -47,7 +47,7 @@ pub enum Fault {
     InventReason,
     /// At a reference that went over to another connection, a run begins again there.
     RunAgain,
-    /// Of two connections on which a node has authenticated, it is said to have kept both.
+    /// A node does not give up the connection on which it has authenticated before another one.
     KeepBoth,
     /// After a time the reference neither dials nor accepts.
     DeafReference,

@@ -51,21 +51,26 @@ pub struct Wire {
     /// This end does not read.
     pub stuck: [bool; 2],
     gone: [bool; 2],
-    since: Duration,
-    /// Since when each end is gone.
+    /// When each end gave the connection up by itself.
     left: [Option<Duration>; 2],
+    /// How many lines each end has sent; from the third one on, which authenticates it, that does not matter.
+    lines: [usize; 2],
+    authenticated: [Option<Duration>; 2],
     /// When nothing arrives at one end any more, and at which.
     dies_at: Option<(Duration, usize)>,
     /// When the transport of an outsider gives the connection up, since what it sends is not acknowledged.
     reset_at: Option<Duration>,
 }
 
-impl Wire {
-    /// An end gives the connection up, or hears that it is over.
-    fn leave(&mut self, end: usize, now: Duration) {
-        self.gone[end] = true;
-        self.left[end].get_or_insert(now);
-    }
+/// A connection on which one end has sent its authentication line.
+#[derive(Debug, Clone, Copy)]
+pub struct Authenticated {
+    pub wire: usize,
+    pub at: Duration,
+    /// When that end gave it up.
+    pub left: Option<Duration>,
+    /// That end did not give it up: it broke, or the other one did.
+    pub ended: bool,
 }
 
 /// Octets that a wire takes in one direction before it pushes back.
@@ -138,7 +143,7 @@ impl World {
         for wire in &mut self.wires {
             for end in 0..2 {
                 if wire.ends[end].host == host {
-                    wire.leave(end, self.now);
+                    wire.gone[end] = true;
                     if silently {
                         wire.dead = [true, true];
                     } else {
@@ -241,9 +246,11 @@ impl World {
 
     /// An end closes.
     fn hang_up(&mut self, wire: usize, end: usize) {
-        let at = self.now + self.delay();
+        let (now, at) = (self.now, self.now + self.delay());
         let wire = &mut self.wires[wire];
-        wire.leave(end, self.now);
+        if !std::mem::replace(&mut wire.gone[end], true) {
+            wire.left[end] = Some(now);
+        }
         if !wire.dead[1 - end] {
             // A stream keeps its order, to its end.
             let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
@@ -274,6 +281,10 @@ impl World {
             }
             let at = self.now + self.delay();
             let wire = &mut self.wires[wire];
+            if wire.lines[end] < 3 {
+                wire.lines[end] += octets.iter().filter(|octet| **octet == b'\n').count();
+                wire.authenticated[end] = (wire.lines[end] >= 3).then_some(self.now);
+            }
             if !wire.gone[1 - end] && !wire.dead[1 - end] {
                 // A stream keeps its order.
                 let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
@@ -321,8 +332,9 @@ impl World {
                 dead: [false; 2],
                 stuck: [false; 2],
                 gone: [false; 2],
-                since: now,
                 left: [None; 2],
+                lines: [0; 2],
+                authenticated: [None; 2],
                 dies_at,
                 reset_at: None,
             });
@@ -353,7 +365,7 @@ impl World {
                     self.hosts[host].receive(now, socket, &octets);
                 }
                 None => {
-                    self.wires[wire].leave(end, now);
+                    gone[end] = true;
                     self.hosts[host].closed(now, socket);
                 }
             }
@@ -375,15 +387,19 @@ impl World {
         let End { host, socket } = self.wires[wire].ends[end];
         let wire = &mut self.wires[wire];
         if *wire.reset_at.get_or_insert(now + patience) <= now {
-            wire.leave(end, now);
+            wire.gone[end] = true;
             self.hosts[host].closed(now, socket);
         }
     }
 
-    /// Since when a connection stands, and since when its other end is gone.
-    pub fn times(&self, host: usize, socket: Socket) -> (Duration, Option<Duration>) {
-        let (wire, end) = self.by_end[&(host, socket)];
-        (self.wires[wire].since, self.wires[wire].left[1 - end])
+    /// The connections between two hosts on which the first one has sent its authentication line.
+    pub fn authenticated(&self, host: usize, other: usize) -> Vec<Authenticated> {
+        let of_wire = |(place, wire): (usize, &Wire)| {
+            let end = (0..2).find(|&end| wire.ends[end].host == host && wire.ends[1 - end].host == other)?;
+            let (at, left) = (wire.authenticated[end]?, wire.left[end]);
+            Some(Authenticated { wire: place, at, left, ended: wire.gone[end] && left.is_none() })
+        };
+        self.wires.iter().enumerate().filter_map(of_wire).collect()
     }
 
     /// How many connections of a host it has not given up.
