@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aemp_proto::link::Role;
+use aemp_proto::names::NodeId;
 use aemp_proto::node::{Action, ConnectionId, DialId, Node, NodeConfig, NodeEvent};
 
 /// A program that is no node of this crate. It names its connections itself.
@@ -65,6 +66,8 @@ pub struct Wishes {
     pub dials: Vec<(Dial, usize)>,
     pub closes: Vec<Socket>,
     pub writable: Vec<ConnectionId>,
+    /// Nodes to which it had a connection, and has lost it.
+    pub lost: Vec<NodeId>,
 }
 
 impl Host {
@@ -102,7 +105,12 @@ impl Host {
                 }
             }
             wishes.writable.extend(std::iter::from_fn(|| node.poll_writable()));
-            self.events.extend(std::iter::from_fn(|| node.poll_event()));
+            while let Some(event) = node.poll_event() {
+                if let NodeEvent::Down(node, _) = &event {
+                    wishes.lost.push(node.clone());
+                }
+                self.events.push(event);
+            }
         }
         if let Some(outsider) = &self.outsider {
             let mut outsider = outsider.borrow_mut();

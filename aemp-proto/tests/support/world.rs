@@ -51,7 +51,7 @@ pub struct Wire {
     /// This end does not read.
     pub stuck: [bool; 2],
     gone: [bool; 2],
-    /// When each end gave the connection up by itself.
+    /// When each end gave the connection up, not having lost it.
     left: [Option<Duration>; 2],
     /// How many lines each end has sent; from the third one on, which authenticates it, that does not matter.
     lines: [usize; 2],
@@ -69,7 +69,7 @@ pub struct Authenticated {
     pub at: Duration,
     /// When that end gave it up.
     pub left: Option<Duration>,
-    /// That end did not give it up: it broke, or the other one did.
+    /// That end did not give it up: it is lost, or the other one did.
     pub ended: bool,
 }
 
@@ -239,6 +239,10 @@ impl World {
         }
         for socket in wishes.closes {
             if let Some(&(wire, end)) = self.by_end.get(&(host, socket)) {
+                let other = self.wires[wire].ends[1 - end].host;
+                if !self.wires[wire].gone[end] && !wishes.lost.contains(&self.hosts[other].config.link.node) {
+                    self.wires[wire].left[end] = Some(self.now);
+                }
                 self.hang_up(wire, end);
             }
         }
@@ -246,11 +250,9 @@ impl World {
 
     /// An end closes.
     fn hang_up(&mut self, wire: usize, end: usize) {
-        let (now, at) = (self.now, self.now + self.delay());
+        let at = self.now + self.delay();
         let wire = &mut self.wires[wire];
-        if !std::mem::replace(&mut wire.gone[end], true) {
-            wire.left[end] = Some(now);
-        }
+        wire.gone[end] = true;
         if !wire.dead[1 - end] {
             // A stream keeps its order, to its end.
             let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
