@@ -172,13 +172,13 @@ fn against_a_peer_that_authenticates_at_once_only_one_connection_can_complete() 
 #[test]
 fn when_the_chosen_connection_fails_another_one_is_taken() {
     let mut node = Node::new(node_config("b"), 1, Duration::ZERO, Duration::ZERO);
-    let mut open = |nonce| {
-        let id = node.open(Duration::ZERO, Role::Acceptor, [nonce; 32], None, None).expect("a connection");
+    let mut open = |role, nonce| {
+        let id = node.open(Duration::ZERO, role, [nonce; 32], None, None).expect("a connection");
         let config = config("reference");
         let own = OwnGreeting::new(&config, [nonce + 1; 32], None).expect("a greeting");
         (id, Link::new(config.into(), Role::Opener, own, Duration::ZERO))
     };
-    let ((first, mut dying), (second, mut living)) = (open(1), open(5));
+    let ((first, mut dying), (second, mut living)) = (open(Role::Opener, 1), open(Role::Acceptor, 5));
     let mut told = Vec::new();
     for (id, link) in [(first, &mut dying), (second, &mut living)] {
         let output = node.output(id).to_vec();
@@ -190,7 +190,7 @@ fn when_the_chosen_connection_fails_another_one_is_taken() {
     }
     let line = take(&mut living);
     node.receive(Duration::ZERO, second, &line);
-    assert_eq!(node.up_nodes().count(), 0, "the first one was chosen");
+    assert_eq!(node.up_nodes().count(), 0, "the first one was chosen, and has our line");
     node.closed(Duration::ZERO, first, None);
     assert_eq!(node.up_nodes().count(), 1, "PEER-7: the second one is taken");
 }
@@ -223,6 +223,54 @@ fn a_stranger_who_says_nothing_more_does_not_keep_a_node_out() {
     world.dial(b, a);
     world.run_for(Duration::from_secs(4));
     assert_eq!(world.node(a).up_nodes().count(), 1, "PEER-7");
+}
+
+#[test]
+fn strangers_who_keep_coming_in_the_name_of_a_node_do_not_keep_it_out() {
+    // Whether they say that they know of arbiters or not, whoever of the two is the arbiter, and whoever of the two dials.
+    for (keys, names, dials) in [
+        ("", ["a", "b"], [1, 0]),
+        (";arbiter=1", ["a", "b"], [1, 0]),
+        ("", ["b", "a"], [1, 0]),
+        (";arbiter=1", ["b", "a"], [1, 0]),
+        ("", ["a", "b"], [0, 1]),
+        (";arbiter=1", ["a", "b"], [0, 1]),
+        ("", ["b", "a"], [0, 1]),
+        (";arbiter=1", ["b", "a"], [0, 1]),
+    ] {
+        let mut world = World::new(1);
+        let hosts = names.map(|name| world.add(node_config(name)));
+        let [victim, kept_out] = hosts;
+        world.latency = Duration::from_millis(20);
+        for turn in 0..240u8 {
+            let now = world.now;
+            let id = world.node(victim).open(now, Role::Acceptor, [turn; 32], None, None).expect("a connection");
+            let greeting = format!("aemp;1;{};hmac_sha3_512;json{keys}\nnonce{turn}\n", names[1]);
+            world.node(victim).receive(now, id, greeting.as_bytes());
+            if turn == 120 {
+                world.dial(hosts[dials[0]], hosts[dials[1]]);
+            }
+            world.run_for(Duration::from_millis(300));
+        }
+        let up = [victim, kept_out].map(|host| world.node(host).up_nodes().count());
+        assert_eq!(up, [1, 1], "PEER-7: {names:?}, {keys}, {dials:?}");
+    }
+}
+
+#[test]
+fn what_is_passed_on_to_nodes_that_nobody_knows_is_bounded() {
+    let mut world = World::new(1);
+    let a = world.add(node_config("a"));
+    let b = world.add(NodeConfig { queue: 100_000, ..node_config("b") });
+    world.dial(a, b);
+    world.settle();
+    for n in 0..1000 {
+        with(&mut world, a, |context| {
+            context.send(&port("b"), &("snd", format!("nobody{n}#p"), "x".repeat(5000))).expect("small");
+        });
+        world.settle();
+        assert!(world.node(b).waiting() <= 200_000, "PEER-3: {} octets after {n}", world.node(b).waiting());
+    }
 }
 
 #[test]

@@ -1,159 +1,37 @@
-//! Networks that are drawn from a number: latency, cuts, crashes, slow readers, simultaneous connects. What the specification promises
-//! in section 7.7 is checked throughout.
+//! Networks that are drawn from a number: latency, cuts, crashes, slow readers, simultaneous connects, with a peer among them that behaves
+//! as the Perl reference does, and with one that means harm. What the specification promises in section 7.7 is checked throughout.
 //!
-//! A failing number replays exactly: `SEED=number cargo test -p aemp-proto --test simulation`. More numbers than the usual two thousand:
+//! A failing number replays exactly: `SEED=number cargo test -p aemp-proto --test simulation`. More numbers than usual:
 //! `SEEDS=count`, best with `--release`.
 
 mod support;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
-use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, NodeConfig};
-use support::world::{Random, World, node_config};
+use support::network::{HANDSHAKES, LARGEST, Network, QUEUE, name};
+use support::traffic::{Fault, Way};
+use support::world::{Authenticated, Random};
 
-/// A message of the traffic: from which host and start of its node, which run, and which one of the run.
-type Message = (u64, u64, u64, u64);
-
-/// Something that is done wrong on purpose, to see that it is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    None,
-    LoseOne,
-    RepeatOne,
-    SwapTwo,
-    ForgetToFire,
-    FireTwice,
+/// How often things happened that the checks are about.
+#[derive(Debug, Default, Clone, Copy)]
+struct Coverage {
+    switched: usize,
+    dropped_in_silence: usize,
+    refused: usize,
+    admitted: usize,
 }
 
-/// What one host sends to another: the present run, and whether a watch stands.
-#[derive(Debug, Default, Clone)]
-struct Sending {
-    run: u64,
-    next: u64,
-    watched: bool,
-    /// How often the watch of each run fired.
-    fired: BTreeMap<u64, u64>,
-}
-
-/// The runs and numbers of messages, in order.
-type Arrived = Vec<(u64, u64)>;
-
-#[derive(Default)]
-struct Record {
-    /// By the start of the receiving node and of the sending one: what arrived.
-    arrived: BTreeMap<(usize, u64, u64, u64), Arrived>,
-    /// By sender, its start, and receiver.
-    sending: BTreeMap<(usize, u64, usize), Sending>,
-}
-
-struct Simulation {
-    world: World,
-    record: Rc<RefCell<Record>>,
-    /// How often the node of each host was started.
-    starts: Vec<u64>,
-    fault: Fault,
-}
-
-fn port_of(host: usize) -> PortId {
-    format!("n{host}#in").parse().expect("a port ID")
-}
-
-impl Simulation {
-    fn new(seed: u64, hosts: usize, fault: Fault) -> Self {
-        let mut world = World::new(seed);
-        world.latency = Duration::from_millis(world.random.below(60));
-        let mut simulation = Simulation { world, record: Rc::default(), starts: vec![0; hosts], fault };
-        for host in 0..hosts {
-            let mut config = NodeConfig {
-                queue: 20_000,
-                quiet: Duration::from_secs(2),
-                silence: Duration::from_secs(6),
-                backoff: Duration::from_secs(2),
-                ..node_config(&format!("n{host}"))
-            };
-            config.link.handshake_timeout = Duration::from_secs(5);
-            simulation.world.add(config);
-            simulation.prepare(host);
-        }
-        simulation
-    }
-
-    /// Gives a fresh node its port, and its seeds: everyone else.
-    fn prepare(&mut self, host: usize) {
-        self.starts[host] += 1;
-        let (start, record, fault) = (self.starts[host], self.record.clone(), self.fault);
-        let now = self.world.now;
-        self.world.node(host).with(now, |context| {
-            let handler = move |_: &mut Context<'_>, elements: aemp_proto::framing::Elements<'_>| {
-                let ((sender, sender_start, run, number), _): (Message, serde::de::IgnoredAny) = elements.rest()?;
-                let mut record = record.borrow_mut();
-                let arrived = record.arrived.entry((host, start, sender, sender_start)).or_default();
-                arrived.push((run, number));
-                let length = arrived.len();
-                match fault {
-                    Fault::LoseOne if length == 7 => drop(arrived.pop()),
-                    Fault::RepeatOne if length == 7 => arrived.push((run, number)),
-                    Fault::SwapTwo if length == 7 => arrived.swap(5, 6),
-                    _ => {}
-                }
-                Ok(())
-            };
-            context.named_port("in", handler).expect("the node is fresh");
-        });
-        for other in (0..self.starts.len()).filter(|&other| other != host) {
-            self.world.dial(host, other);
-        }
-    }
-
-    /// Sends some messages, with a watch standing before the first one of a run.
-    fn send(&mut self, from: usize, to: usize, count: u64) {
-        if self.world.hosts[from].node.is_none() {
-            return;
-        }
-        let start = self.starts[from];
-        let key = (from, start, to);
-        let (record, fault, now) = (self.record.clone(), self.fault, self.world.now);
-        let padding = "x".repeat(self.world.random.below(400) as usize);
-        self.world.node(from).with(now, |context| {
-            let mut sending = record.borrow_mut().sending.entry(key).or_default().clone();
-            if !sending.watched {
-                sending.watched = true;
-                let (record, run) = (record.clone(), sending.run);
-                context.watch(&port_of(to), move |_, _| {
-                    let mut record = record.borrow_mut();
-                    let sending = record.sending.get_mut(&key).expect("it was sent before");
-                    *sending.fired.entry(run).or_default() += if fault == Fault::FireTwice { 2 } else { 1 };
-                    sending.watched = false;
-                    if fault != Fault::ForgetToFire {
-                        sending.run += 1;
-                        sending.next = 0;
-                    }
-                });
-            }
-            for _ in 0..count {
-                let message: Message = (from as u64, start, sending.run, sending.next);
-                context.send(&port_of(to), &(message, &padding)).expect("it is small");
-                sending.next += 1;
-            }
-            record.borrow_mut().sending.insert(key, sending);
-        });
-    }
-
+impl Network {
     /// Everything that may happen to a network in a tenth of a second.
     fn misfortune(&mut self) {
-        let hosts = self.starts.len() as u64;
+        let hosts = self.cast.hosts() as u64;
         let mut random = Random(self.world.random.next());
         let (a, b) = (random.below(hosts) as usize, random.below(hosts) as usize);
-        match random.below(30) {
-            0 if self.world.hosts[a].node.is_some() => self.world.crash(a, random.chance(2)),
-            1..=4 if self.world.hosts[a].node.is_none() => {
-                self.world.start(a);
-                self.prepare(a);
-            }
+        let what = random.below(30);
+        match what {
+            _ if self.cast.calm && !(11..=13).contains(&what) => {}
+            0 if self.is_running(a) => self.world.crash(a, random.chance(2)),
+            1..=4 if !self.is_running(a) => self.start(a),
             5 if a != b => self.world.cut.push((a, b)),
             6..=8 => {
                 self.world.cut.pop();
@@ -175,53 +53,115 @@ impl Simulation {
         }
     }
 
-    /// What must hold at any time.
-    fn check(&self, seed: u64) {
-        let record = self.record.borrow();
-        for ((host, start, sender, sender_start), arrived) in &record.arrived {
-            let about = || format!("seed {seed}: n{sender} ({sender_start}) to n{host} ({start}): {arrived:?}");
-            let mut last = None;
-            for &(run, number) in arrived {
-                let follows = match last {
-                    // A receiver that was started in the middle of a run hears nothing of that run.
-                    None => number == 0,
-                    Some((last_run, last_number)) => {
-                        (run == last_run && number == last_number + 1) || (run > last_run && number == 0)
-                    }
-                };
-                assert!(follows, "not a series of unbroken runs, {}", about());
-                last = Some((run, number));
+    /// A tenth of a second of traffic.
+    fn traffic(&mut self) {
+        let hosts = self.cast.hosts() as u64;
+        for _ in 0..2 {
+            let (from, to) = (self.world.random.below(hosts) as usize, self.world.random.below(hosts) as usize);
+            if from != to {
+                let count = 1 + self.world.random.below(8);
+                self.send(from, to, count);
             }
         }
-        for (who, sending) in &record.sending {
-            assert!(
-                sending.fired.values().all(|&times| times == 1),
-                "seed {seed}: a watch fired twice: {who:?} {sending:?}"
-            );
+        let mut random = Random(self.world.random.next());
+        if random.chance(3) {
+            self.watch_mortal(random.below(hosts) as usize, random.below(hosts) as usize);
         }
-        for (host, state) in self.world.hosts.iter().enumerate() {
-            let Some(node) = &state.node else { continue };
-            assert!(
-                node.waiting() <= 2 * 20_000 * self.starts.len(),
-                "seed {seed}: n{host} holds {} octets",
-                node.waiting()
-            );
-            for other in 0..self.starts.len() {
-                let up = node.up_nodes().filter(|id| **id == self.world.id(other)).count();
-                assert!(up <= 1, "seed {seed}: n{host} has {up} connections to n{other}");
+        let mortals = self.traffic.borrow().mortals.len() as u64;
+        if mortals > 0 && random.chance(4) {
+            self.end_mortal(random.below(mortals) as usize, &mut random);
+        }
+        self.world.run_for(Duration::from_millis(100));
+        self.collect();
+        self.check_bounds();
+    }
+
+    fn check(&self) {
+        self.traffic.borrow().check(self.seed, |start, host| self.manners(start, host));
+        self.check_arbiters();
+        self.check_bounds();
+    }
+
+    /// A node that is the arbiter authenticates on one connection, and on another one after that has failed (`PEER-7`).
+    fn check_arbiters(&self) {
+        /// Longer than a handshake takes, and shorter than the time in which a connection shows that it lives.
+        const MEANWHILE: Duration = Duration::from_millis(500);
+        for (host, other) in (0..self.cast.nodes).flat_map(|host| (0..self.cast.hosts()).map(move |other| (host, other))) {
+            if !self.is_reference(other) && name(host) >= name(other) {
+                continue;
+            }
+            let all = self.world.authenticated(host, other);
+            let keeps = |one: &Authenticated, next: &Authenticated| {
+                !one.ended && one.left.is_none_or(|left| left >= next.at) || self.fault == Fault::KeepBoth
+            };
+            for one in &all {
+                let meanwhile =
+                    |next: &&Authenticated| next.wire != one.wire && next.at >= one.at && next.at < one.at + MEANWHILE;
+                let two = all.iter().filter(meanwhile).find(|next| keeps(one, next));
+                assert!(two.is_none(), "seed {}: n{host} authenticates twice to n{other}: {one:?} {two:?}", self.seed);
             }
         }
     }
 
+    /// What a node costs, whatever its peers do.
+    fn check_bounds(&self) {
+        let seed = self.seed;
+        for host in 0..self.cast.nodes {
+            let Some(node) = &self.world.hosts[host].node else { continue };
+            let up = node.up_nodes().count();
+            // All that have no connection share a queue. One packet may lie above each.
+            let most = (QUEUE + LARGEST) * (up + 1);
+            assert!(node.waiting() <= most, "seed {seed}: {} octets wait at n{host}", node.waiting());
+            // Those that it has opened itself do not count: one to each seed.
+            let (seeds, sockets) = (self.cast.hosts(), self.world.sockets(host));
+            assert!(sockets <= up + HANDSHAKES + seeds, "seed {seed}: {sockets} connections stand at n{host}");
+            for other in node.up_nodes() {
+                let known = (0..self.cast.hosts()).any(|honest| name(honest) == *other);
+                assert!(known || self.cast.hostile == Some(true), "seed {seed}: n{host} has let {other} in");
+            }
+        }
+        if let (Some(hostile), Some(false)) = (&self.hostile, self.cast.hostile) {
+            let hostile = hostile.borrow();
+            assert_eq!((hostile.told, hostile.admitted), (0, 0), "seed {seed}: a stranger was told something");
+        }
+    }
+
+    /// Everything heals: what is dead stays dead, and must be noticed.
+    fn heal(&mut self) {
+        self.world.cut.clear();
+        self.world.frailty = 0;
+        for host in 0..self.cast.hosts() {
+            if !self.is_running(host) {
+                self.start(host);
+            }
+        }
+        self.world.wires.iter_mut().for_each(|wire| wire.stuck = [false; 2]);
+        if self.cast.hostile == Some(true) {
+            // Any holder of the secret can be any node, and keep it out. It goes, perhaps without a word.
+            let silently = self.world.random.chance(2);
+            self.world.crash(self.cast.hosts(), silently);
+        }
+        self.world.run_for(Duration::from_secs(15));
+        self.collect();
+        if let Some(hostile) = &self.hostile
+            && !hostile.borrow().is_siege()
+        {
+            // While strangers take all places, nobody else gets in.
+            hostile.borrow_mut().stop();
+        }
+        self.world.run_for(Duration::from_secs(10));
+        self.collect();
+    }
+
     /// What must hold once everything has healed and been quiet for long enough.
-    fn check_healed(&mut self, seed: u64) {
-        let hosts = self.starts.len();
+    fn check_healed(&mut self) {
+        let (seed, hosts) = (self.seed, self.cast.hosts());
         for host in 0..hosts {
-            assert_eq!(
-                self.world.node(host).up_nodes().count(),
-                hosts - 1,
-                "seed {seed}: n{host} has not found everyone again"
-            );
+            let up = match self.is_reference(host) {
+                true => self.reference().up_nodes().len(),
+                false => self.world.node(host).up_nodes().count(),
+            };
+            assert_eq!(up, hosts - 1, "seed {seed}: n{host} has not found everyone again");
         }
         for a in 0..hosts {
             for b in 0..a {
@@ -234,64 +174,139 @@ impl Simulation {
                 self.send(from, to, 3);
             }
         }
-        self.world.run_for(Duration::from_secs(2));
-        self.check(seed);
-        let record = self.record.borrow();
-        for (&(from, start, to), sending) in &record.sending {
-            if start != self.starts[from] {
-                continue;
+        let mortals = self.traffic.borrow().mortals.len();
+        for place in 0..mortals {
+            let lives = {
+                let mortal = &self.traffic.borrow().mortals[place];
+                self.starts[mortal.to] == mortal.to_start
+            };
+            if lives {
+                self.end_here(place);
             }
-            let arrived = record.arrived.get(&(to, self.starts[to], from as u64, start)).and_then(|arrived| arrived.last());
-            assert_eq!(arrived, Some(&(sending.run, sending.next - 1)), "seed {seed}: n{from} to n{to}: the last run");
         }
+        self.world.run_for(Duration::from_secs(2));
+        self.collect();
+        self.check();
+        self.traffic.borrow().check_healed(seed, &self.starts, |start, host| self.manners(start, host));
+        // Then there is nothing to do but to show signs of life.
+        if let Some(hostile) = &self.hostile {
+            hostile.borrow_mut().stop();
+        }
+        self.world.run_for(Duration::from_secs(1));
+        let before = self.world.carried;
+        self.world.run_for(Duration::from_secs(2));
+        let carried = self.world.carried - before;
+        assert!(carried <= 40 * hosts * hosts, "seed {seed}: {carried} octets were carried while nothing went on");
+        for host in 0..self.cast.nodes {
+            assert!(!self.world.node(host).has_work(), "seed {seed}: n{host} is busy while nothing goes on");
+        }
+    }
+
+    fn coverage(&self) -> Coverage {
+        let mut coverage = Coverage::default();
+        for reference in &self.references {
+            for host in 0..self.cast.nodes {
+                let manners = reference.borrow().manners(&name(host));
+                coverage.switched += usize::from(manners.switched);
+                coverage.dropped_in_silence += usize::from(manners.dropped_in_silence);
+                coverage.refused += usize::from(manners.refused);
+            }
+        }
+        coverage.admitted += self.hostile.as_ref().map_or(0, |hostile| hostile.borrow().admitted);
+        coverage
     }
 }
 
-fn simulate(seed: u64, fault: Fault) {
-    let hosts = 2 + seed as usize % 3;
-    let mut simulation = Simulation::new(seed, hosts, fault);
-    for _ in 0..100 {
-        simulation.misfortune();
-        for _ in 0..2 {
-            let (from, to) =
-                (simulation.world.random.below(hosts as u64) as usize, simulation.world.random.below(hosts as u64) as usize);
-            if from != to {
-                let count = 1 + simulation.world.random.below(8);
-                simulation.send(from, to, count);
+fn simulate(seed: u64, fault: Fault) -> Coverage {
+    let mut network = Network::new(seed, fault);
+    let cast = network.cast;
+    if cast.calm {
+        network.world.run_for(Duration::from_secs(8));
+        network.collect();
+        (0..20).for_each(|_| network.traffic());
+    }
+    let fired = network.traffic.borrow().fired();
+    if let Some(hostile) = &network.hostile {
+        hostile.borrow_mut().is_active = true;
+    }
+    for tenth in 0..100 {
+        network.misfortune();
+        if cast.calm && tenth % 8 == 0 {
+            // Slow, but not for long.
+            network.world.wires.iter_mut().for_each(|wire| wire.stuck = [false; 2]);
+        }
+        match fault {
+            Fault::EndOne if tenth == 50 => {
+                network.world.wires_between(0, 1).into_iter().for_each(|wire| network.world.break_wire(wire));
             }
+            Fault::DeafReference if tenth == 50 && cast.reference => network.reference().is_deaf = true,
+            Fault::Loop | Fault::LoopWithin if tenth == 99 && network.is_running(0) => {
+                let now = network.world.now;
+                network.world.node(0).with(now, |context| context.send(&name(0).port("loop"), &()).expect("small"));
+            }
+            _ => {}
         }
-        simulation.world.run_for(Duration::from_millis(100));
+        network.traffic();
     }
-    simulation.check(seed);
-    // Now everything heals: what is dead stays dead, and must be noticed.
-    simulation.world.cut.clear();
-    for host in 0..hosts {
-        if simulation.world.hosts[host].node.is_none() {
-            simulation.world.start(host);
-            simulation.prepare(host);
-        }
+    network.check();
+    if cast.calm {
+        let after = network.traffic.borrow().fired();
+        assert_eq!(after, fired, "seed {seed}: a stranger without the secret has ended a connection");
     }
-    simulation.world.wires.iter_mut().for_each(|wire| wire.stuck = [false; 2]);
-    simulation.world.run_for(Duration::from_secs(25));
-    simulation.check_healed(seed);
+    network.heal();
+    network.check_healed();
+    network.coverage()
 }
 
 #[test]
 fn what_arrives_is_a_series_of_unbroken_runs_and_every_cut_is_noticed() {
-    // MSG-7, MON-7, MON-8, PEER-1 to PEER-10: PEER-1, PEER-2, PEER-3, PEER-4, PEER-5, PEER-8, PEER-9, PEER-11
+    // MSG-7, MON-1, MON-2, MON-7, MON-8, MON-12, PEER-1, PEER-2, PEER-3, PEER-4, PEER-5, PEER-7, PEER-8, PEER-9, PEER-11, AUTH-4, SEC-5
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
     if let Some(seed) = number("SEED") {
-        return simulate(seed, Fault::None);
-    }
-    for seed in 0..number("SEEDS").unwrap_or(2000) {
         simulate(seed, Fault::None);
+        return;
     }
+    let mut coverage = Coverage::default();
+    for seed in 0..number("SEEDS").unwrap_or(1600) {
+        let here = simulate(seed, Fault::None);
+        coverage.switched += here.switched;
+        coverage.dropped_in_silence += here.dropped_in_silence;
+        coverage.refused += here.refused;
+        coverage.admitted += here.admitted;
+    }
+    let Coverage { switched, dropped_in_silence, refused, admitted } = coverage;
+    assert!([switched, dropped_in_silence, refused, admitted].iter().all(|&times| times > 0), "{coverage:?}");
+    println!("{coverage:?}");
 }
 
 #[test]
 fn each_check_finds_the_fault_that_it_is_for() {
-    let finds = |fault| (0..20).any(|seed| std::panic::catch_unwind(|| simulate(seed, fault)).is_err());
-    for fault in [Fault::LoseOne, Fault::RepeatOne, Fault::SwapTwo, Fault::ForgetToFire, Fault::FireTwice] {
-        assert!(finds(fault), "{fault:?} went unnoticed");
+    let runs = "not a series of unbroken runs";
+    let tampering = [Way::BetweenNodes, Way::ToReference, Way::FromReference]
+        .map(|way| [Fault::LoseOne(way), Fault::RepeatOne(way), Fault::SwapTwo(way)].map(|fault| (fault, runs)));
+    let others = [
+        (Fault::ForgetToFire, runs),
+        (Fault::FireTwice, "a watch fired twice"),
+        (Fault::LoseWatch, "a watch was lost"),
+        (Fault::RepeatWatch, "a watch fired twice"),
+        (Fault::KeepWatch, "a watch fired that was given up"),
+        (Fault::DeafReference, "has not found everyone again"),
+        (Fault::LeakSecret, "has let"),
+        (Fault::LeakSecret, "a stranger was told something"),
+        (Fault::EndOne, "a stranger without the secret has ended a connection"),
+        (Fault::InventReason, "a watch fired for no reason"),
+        (Fault::RunAgain, "a run came over two connections"),
+        (Fault::KeepBoth, "authenticates twice"),
+        (Fault::LongQueues, "octets wait"),
+        (Fault::ManyHandshakes, "connections stand"),
+        (Fault::Loop, "while nothing went on"),
+        (Fault::LoopWithin, "is busy while nothing goes on"),
+    ];
+    for (fault, what) in tampering.into_iter().flatten().chain(others) {
+        let finds = |seed| {
+            let Err(said) = std::panic::catch_unwind(|| simulate(seed, fault)) else { return false };
+            said.downcast_ref::<String>().is_some_and(|said| said.contains(what))
+        };
+        assert!((0..400).any(finds), "{fault:?} went unnoticed");
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::peer::{self, PeerState, Up};
 use super::{ARBITER, Connection, ConnectionId, GLOBAL, Node, NodeEvent};
-use crate::link::Accepted;
+use crate::link::{Accepted, Role};
 use crate::names::NodeId;
 use crate::output::Output;
 
@@ -30,22 +30,31 @@ impl Node {
         let of_node = self.connections.iter().filter(|(_, connection)| connection.node.as_ref() == Some(node));
         let (accepted, waiting): (Vec<_>, Vec<_>) =
             of_node.map(|(id, connection)| (*id, connection)).partition(|(_, connection)| connection.accepted);
-        let Some((first, connection)) = waiting.first() else {
+        if waiting.is_empty() {
             // Whoever greeted in its name is gone, and so is the question.
             if let Some(up) = self.core.known_peer(node).and_then(|index| self.core.peers[index].up()) {
                 (up.probe, up.suspect) = (None, false);
             }
             return;
-        };
+        }
         let speaks =
             |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(ARBITER));
-        let arbiter = !speaks(connection) || self.core.id < *node;
-        let in_progress = accepted.iter().any(|(_, connection)| connection.peer.is_none());
-        let chosen: Vec<_> = match arbiter {
-            true if in_progress => Vec::new(),
-            true => [*first].into(),
-            false => waiting.iter().map(|(id, _)| *id).collect(),
-        };
+        let arbiter = |connection: &Connection| !speaks(connection) || self.core.id < *node;
+        // Where we are the opener, accepting sends our line. Where we are not, it sends nothing before the other side's line has been
+        // verified (`AUTH-4`), and then that connection is up: those may all go on, so strangers who stall keep nobody out.
+        let sends = |connection: &Connection| connection.link.role() == Role::Opener;
+        let in_progress =
+            |sent: bool| accepted.iter().any(|(_, connection)| connection.peer.is_none() && sends(connection) == sent);
+        let (sent, answering) = (in_progress(true), in_progress(false));
+        let ours = waiting.iter().find(|(_, connection)| arbiter(connection) && sends(connection)).map(|(id, _)| *id);
+        let chosen = waiting.iter().filter(|(id, connection)| match ours {
+            _ if !arbiter(connection) => true,
+            _ if sent => false,
+            // No more of the others until ours has had its turn.
+            Some(ours) => *id == ours && !answering,
+            None => true,
+        });
+        let chosen: Vec<_> = chosen.map(|(id, _)| *id).collect();
         if let Some(index) = self.core.known_peer(node)
             && let Some(up) = self.core.peers[index].up()
             && !up.suspect
@@ -117,21 +126,9 @@ impl Node {
         }
         // What was to go to an older connection does not come over this one.
         self.core.carry_out();
-        if let PeerState::Connecting { .. } = self.core.peers[index].state {
-            self.core.connected();
-        }
-        let peer = &mut self.core.peers[index];
         let (now, waits) = (self.core.now, output.len() > 0);
-        peer.state = PeerState::Up(Box::new(Up {
-            connection: id,
-            framing,
-            output,
-            heard: now,
-            asked: None,
-            probe: None,
-            suspect: false,
-            told: waits,
-        }));
+        let up = Up { connection: id, framing, output, heard: now, asked: None, probe: None, suspect: false, told: waits };
+        self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
         self.handshakes -= 1;
         let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));

@@ -11,8 +11,8 @@ use crate::{global, link};
 pub struct NodeConfig {
     /// How connections greet, authenticate and are bounded.
     pub link: link::Config,
-    /// Octets that may wait for one peer, 64 MiB by default; more is the loss of the connection (`PEER-3`). Bounds what a reader that has
-    /// stopped can cost.
+    /// Octets that may wait for one peer, and for all together that have no connection, 64 MiB by default; more is the loss of the
+    /// connection (`PEER-3`). Bounds what a reader that has stopped can cost, and nodes that cannot be found.
     pub queue: usize,
     /// Octets that may wait for all peers together, 1 GiB by default; beyond it the peer for which most waits is given up. Looked at ten times
     /// a second.

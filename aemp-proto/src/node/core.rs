@@ -65,6 +65,8 @@ pub(super) struct Core {
     by_node: BTreeMap<NodeId, usize>,
     /// Where an idle peer was looked for last.
     next_place: usize,
+    /// What waits for all peers that have no connection, in octets, with what they cost themselves.
+    queued: usize,
     functions: BTreeMap<Box<str>, Function>,
     /// Watches that are about to fire.
     firing: BTreeSet<WatchId>,
@@ -108,6 +110,7 @@ impl Core {
             peers: Vec::new(),
             by_node: BTreeMap::new(),
             next_place: 0,
+            queued: 0,
             functions: BTreeMap::new(),
             firing: BTreeSet::new(),
             timers: Timers::default(),
@@ -481,7 +484,11 @@ impl Core {
     ) -> Result<(), EncodeError> {
         self.connect(index);
         let peer = &mut self.peers[index];
+        let before = peer.state.queued();
         let waits = peer.write(write)?;
+        self.queued += peer.state.queued() - before;
+        // Others choose for which nodes they have us keep something, so all of them share one bound.
+        let waits = if before > 0 { self.queued } else { waits };
         if let Some(up) = peer.up()
             && !core::mem::replace(&mut up.told, true)
         {
@@ -501,14 +508,22 @@ impl Core {
         let peer = &mut self.peers[index];
         if let PeerState::Unknown = peer.state {
             let until = self.now.saturating_add(self.config.connect_timeout);
-            peer.state = PeerState::Connecting { queue: Vec::new(), until };
-            self.connecting += 1;
+            self.set_state(index, PeerState::Connecting { queue: Vec::new(), until });
             if self.connecting > self.config.connecting {
                 self.lose_peer(index, "too many nodes are wanted at once");
             } else {
                 self.wanted.push(index);
             }
         }
+    }
+
+    /// Changes how a peer can be reached; how it could be before.
+    pub(super) fn set_state(&mut self, index: usize, state: PeerState) -> PeerState {
+        let state = core::mem::replace(&mut self.peers[index].state, state);
+        self.queued = self.queued - state.queued() + self.peers[index].state.queued();
+        let connecting = |state: &PeerState| usize::from(matches!(state, PeerState::Connecting { .. }));
+        self.connecting = self.connecting - connecting(&state) + connecting(&self.peers[index].state);
+        state
     }
 
     /// The place of a node in the table of peers.
@@ -543,11 +558,6 @@ impl Core {
 
     pub(super) fn is_connecting(&self) -> bool {
         self.connecting > 0
-    }
-
-    /// A peer is not waited for any more: there is a connection, or none can be made.
-    pub(super) fn connected(&mut self) {
-        self.connecting -= 1;
     }
 
     /// Runs what waits for a peer to be ready for more, if it is.
@@ -595,9 +605,9 @@ impl Core {
 
     /// The connection to a node is lost, or cannot be made: what waits is dropped and all watches fire (`MON-8`, `MON-9`, `PEER-4`).
     pub(super) fn lose_peer(&mut self, index: usize, text: &str) {
+        let state = self.set_state(index, PeerState::Lost);
         let peer = &mut self.peers[index];
         let node = peer.node.clone();
-        let state = core::mem::replace(&mut peer.state, PeerState::Lost);
         let watches = core::mem::take(&mut peer.watches);
         let watched = core::mem::take(&mut peer.watched);
         peer.watches_held = 0;
@@ -618,10 +628,7 @@ impl Core {
                 self.closing.push(up.connection);
                 self.events.push_back(NodeEvent::Down(node, reasons));
             }
-            PeerState::Connecting { .. } => {
-                self.connected();
-                self.events.push_back(NodeEvent::Unreachable(node, reasons));
-            }
+            PeerState::Connecting { .. } => self.events.push_back(NodeEvent::Unreachable(node, reasons)),
             PeerState::Unknown | PeerState::Lost => {}
         }
     }

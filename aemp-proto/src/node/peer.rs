@@ -59,6 +59,18 @@ pub(super) struct Up {
     pub(super) suspect: bool,
 }
 
+impl PeerState {
+    /// What is kept until there is a connection, in octets, with what that costs itself.
+    pub(super) fn queued(&self) -> usize {
+        /// About what a node costs that is looked for.
+        const COST: usize = 256;
+        match self {
+            PeerState::Connecting { queue, .. } => COST + queue.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl Peer {
     pub(super) fn new(node: NodeId) -> Self {
         Peer {

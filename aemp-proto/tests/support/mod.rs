@@ -2,7 +2,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod globals;
+pub mod host;
+pub mod hostile;
+pub mod network;
 pub mod pair;
 pub mod ports;
+pub mod reference;
+pub mod traffic;
 pub mod vectors;
 pub mod world;

@@ -1,12 +1,14 @@
 //! Nodes on a network that exists in memory, under a clock that the test turns.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
-use aemp_proto::link::Role;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Action, ConnectionId, Node, NodeConfig, NodeEvent};
+use aemp_proto::node::{Node, NodeConfig};
 
+use super::host::{Dial, Host, Outsider, Socket};
 use super::pair::config;
 
 /// A generator that gives the same numbers for the same seed (SplitMix64).
@@ -32,19 +34,11 @@ impl Random {
     }
 }
 
-/// A machine: a node runs on it, or none.
-pub struct Host {
-    pub config: NodeConfig,
-    pub node: Option<Node>,
-    /// Everything that its nodes told.
-    pub events: Vec<NodeEvent>,
-}
-
 /// One end of a wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     host: usize,
-    connection: ConnectionId,
+    socket: Socket,
 }
 
 /// A transport connection.
@@ -57,6 +51,26 @@ pub struct Wire {
     /// This end does not read.
     pub stuck: [bool; 2],
     gone: [bool; 2],
+    /// When each end gave the connection up, not having lost it.
+    left: [Option<Duration>; 2],
+    /// How many lines each end has sent; from the third one on, which authenticates it, that does not matter.
+    lines: [usize; 2],
+    authenticated: [Option<Duration>; 2],
+    /// When nothing arrives at one end any more, and at which.
+    dies_at: Option<(Duration, usize)>,
+    /// When the transport of an outsider gives the connection up, since what it sends is not acknowledged.
+    reset_at: Option<Duration>,
+}
+
+/// A connection on which one end has sent its authentication line.
+#[derive(Debug, Clone, Copy)]
+pub struct Authenticated {
+    pub wire: usize,
+    pub at: Duration,
+    /// When that end gave it up.
+    pub left: Option<Duration>,
+    /// That end did not give it up: it is lost, or the other one did.
+    pub ended: bool,
 }
 
 /// Octets that a wire takes in one direction before it pushes back.
@@ -71,8 +85,14 @@ pub struct World {
     pub cut: Vec<(usize, usize)>,
     /// The longest time that octets are on their way.
     pub latency: Duration,
-    by_end: BTreeMap<(usize, ConnectionId), (usize, usize)>,
-    dials: Vec<(Duration, usize, aemp_proto::node::DialId, String)>,
+    /// One in so many connections dies in one direction while it is young, if this is not zero.
+    pub frailty: u64,
+    /// Octets that have arrived anywhere.
+    pub carried: usize,
+    by_end: BTreeMap<(usize, Socket), (usize, usize)>,
+    dials: Vec<(Duration, usize, Dial, usize)>,
+    /// The wires on which something may still happen.
+    live: Vec<usize>,
 }
 
 pub fn node_config(name: &str) -> NodeConfig {
@@ -88,17 +108,26 @@ impl World {
             wires: Vec::new(),
             cut: Vec::new(),
             latency: Duration::ZERO,
+            frailty: 0,
+            carried: 0,
             by_end: BTreeMap::new(),
             dials: Vec::new(),
+            live: Vec::new(),
         }
     }
 
     /// Adds a host; its address is its number. Whether other nodes know that is a matter of its configuration.
     pub fn add(&mut self, config: NodeConfig) -> usize {
-        self.hosts.push(Host { config, node: None, events: Vec::new() });
+        self.hosts.push(Host::new(config));
         let host = self.hosts.len() - 1;
         self.start(host);
         host
+    }
+
+    /// Adds a host on which no node runs, but this.
+    pub fn add_outsider(&mut self, config: NodeConfig, outsider: Option<Rc<RefCell<dyn Outsider>>>) -> usize {
+        self.hosts.push(Host { outsider, ..Host::new(config) });
+        self.hosts.len() - 1
     }
 
     /// Starts a node on a host.
@@ -108,9 +137,9 @@ impl World {
         self.hosts[host].node = Some(Node::new(self.hosts[host].config.clone(), random, self.now, unix));
     }
 
-    /// The node of a host vanishes; its connections end if the machine is still there to say so.
+    /// The program of a host vanishes; its connections end if the machine is still there to say so.
     pub fn crash(&mut self, host: usize, silently: bool) {
-        self.hosts[host].node = None;
+        (self.hosts[host].node, self.hosts[host].outsider) = (None, None);
         for wire in &mut self.wires {
             for end in 0..2 {
                 if wire.ends[end].host == host {
@@ -165,78 +194,99 @@ impl World {
 
     pub fn step(&mut self) {
         for host in 0..self.hosts.len() {
-            let now = self.now;
-            if let Some(node) = &mut self.hosts[host].node
-                && (node.has_work() || node.deadline().is_some_and(|at| at <= now))
-            {
-                node.run(now);
-            }
+            self.hosts[host].run(self.now);
             self.act(host);
         }
         self.connect();
-        for wire in 0..self.wires.len() {
-            for end in 0..2 {
-                self.deliver(wire, end);
+        for place in 0..self.live.len() {
+            let wire = self.live[place];
+            if let Some((at, end)) = self.wires[wire].dies_at
+                && at <= self.now
+            {
+                self.wires[wire].dead[end] = true;
             }
+            self.deliver(wire, 0);
+            self.deliver(wire, 1);
+            self.reset(wire);
         }
+        let wires = &self.wires;
+        self.live.retain(|&wire| wires[wire].gone != [true; 2]);
         for host in 0..self.hosts.len() {
             self.act(host);
         }
     }
 
-    /// Does what a node asks for.
+    /// Does what a program asks for.
     fn act(&mut self, host: usize) {
-        let Host { node: Some(node), events, .. } = &mut self.hosts[host] else { return };
-        let mut closes = Vec::new();
-        let mut dials = Vec::new();
-        while let Some(action) = node.poll_action() {
-            match action {
-                Action::Dial { dial, address } => dials.push((dial, address)),
-                Action::Close(connection) => closes.push(connection),
-                _ => {}
-            }
-        }
-        let mut writable = Vec::new();
-        while let Some(connection) = node.poll_writable() {
-            writable.push(connection);
-        }
-        while let Some(event) = node.poll_event() {
-            events.push(event);
-        }
-        for (dial, address) in dials {
+        let wishes = self.hosts[host].wishes();
+        for (dial, address) in wishes.dials {
             let at = self.now + self.delay();
             self.dials.push((at, host, dial, address));
         }
-        for connection in writable {
-            self.write(host, connection);
+        for connection in wishes.writable {
+            if let Some(&(wire, end)) = self.by_end.get(&(host, Socket::Node(connection))) {
+                self.write(wire, end);
+            }
         }
-        for connection in closes {
-            if let Some(&(wire, end)) = self.by_end.get(&(host, connection)) {
-                let at = self.now + self.delay();
-                let wire = &mut self.wires[wire];
-                wire.gone[end] = true;
-                if !wire.dead[1 - end] {
-                    wire.flight[1 - end].push_back((at, None));
+        if self.hosts[host].outsider.is_some() {
+            for place in 0..self.live.len() {
+                for end in 0..2 {
+                    if self.wires[self.live[place]].ends[end].host == host {
+                        self.write(self.live[place], end);
+                    }
                 }
+            }
+        }
+        for socket in wishes.closes {
+            if let Some(&(wire, end)) = self.by_end.get(&(host, socket)) {
+                let other = self.wires[wire].ends[1 - end].host;
+                if !self.wires[wire].gone[end] && !wishes.lost.contains(&self.hosts[other].config.link.node) {
+                    self.wires[wire].left[end] = Some(self.now);
+                }
+                self.hang_up(wire, end);
             }
         }
     }
 
-    fn write(&mut self, host: usize, connection: ConnectionId) {
-        let Some(&(wire, end)) = self.by_end.get(&(host, connection)) else { return };
+    /// An end closes.
+    fn hang_up(&mut self, wire: usize, end: usize) {
+        let at = self.now + self.delay();
+        let wire = &mut self.wires[wire];
+        wire.gone[end] = true;
+        if !wire.dead[1 - end] {
+            // A stream keeps its order, to its end.
+            let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
+            wire.flight[1 - end].push_back((at, None));
+        }
+    }
+
+    /// Loses a connection as a cable that is pulled out does: both ends hear of it.
+    pub fn break_wire(&mut self, wire: usize) {
+        for end in 0..2 {
+            let wire = &mut self.wires[wire];
+            wire.flight[end].push_back((self.now, None));
+        }
+    }
+
+    fn write(&mut self, wire: usize, end: usize) {
+        let End { host, socket } = self.wires[wire].ends[end];
+        if self.wires[wire].gone[end] {
+            return;
+        }
         loop {
-            let at = self.now + self.delay();
             let in_flight: usize =
                 self.wires[wire].flight[1 - end].iter().map(|(_, octets)| octets.as_ref().map_or(0, Vec::len)).sum();
-            let Some(node) = &mut self.hosts[host].node else { return };
-            let output = node.output(connection);
-            let length = output.len().min(1 + self.random.below(5000) as usize).min(WINDOW.saturating_sub(in_flight));
-            if length == 0 {
+            let most = (1 + self.random.below(5000) as usize).min(WINDOW.saturating_sub(in_flight));
+            let octets = self.hosts[host].take_output(socket, most);
+            if octets.is_empty() {
                 return;
             }
-            let octets = output[..length].to_vec();
-            node.advance_output(connection, length);
+            let at = self.now + self.delay();
             let wire = &mut self.wires[wire];
+            if wire.lines[end] < 3 {
+                wire.lines[end] += octets.iter().filter(|octet| **octet == b'\n').count();
+                wire.authenticated[end] = (wire.lines[end] >= 3).then_some(self.now);
+            }
             if !wire.gone[1 - end] && !wire.dead[1 - end] {
                 // A stream keeps its order.
                 let at = wire.flight[1 - end].back().map_or(at, |(before, _)| at.max(*before));
@@ -251,37 +301,44 @@ impl World {
         let now = self.now;
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.dials).into_iter().partition(|(at, ..)| *at <= now);
         self.dials = later;
-        for (_, from, dial, address) in due {
-            let to: usize = address.parse().expect("an address is the number of a host");
+        for (_, from, dial, to) in due {
             let random = |random: &mut Random| std::array::from_fn(|_| random.next() as u8);
             let (own, other) = (random(&mut self.random), random(&mut self.random));
-            if self.hosts[from].node.is_none() {
+            if !self.hosts[from].is_running() {
                 continue;
             }
             if self.is_cut(from, to) {
                 // Nobody answers; the system gives up later.
-                self.dials.push((now + Duration::from_secs(1), from, dial, address));
+                self.dials.push((now + Duration::from_secs(1), from, dial, to));
                 continue;
             }
-            if self.hosts[to].node.is_none() {
-                self.node(from).dial_failed(now, dial, "Connection refused");
+            if !self.hosts[to].is_running() {
+                self.hosts[from].dial_failed(now, dial, to);
                 continue;
             }
-            let Ok(opener) = self.node(from).open(now, Role::Opener, own, None, Some(dial)) else { continue };
-            let Ok(acceptor) = self.node(to).open(now, Role::Acceptor, other, None, None) else {
-                self.node(from).closed(now, opener, None);
+            let Some(opener) = self.hosts[from].open(now, Some((dial, to)), own) else { continue };
+            let Some(acceptor) = self.hosts[to].open(now, None, other) else {
+                self.hosts[from].closed(now, opener);
                 continue;
             };
-            let ends = [End { host: from, connection: opener }, End { host: to, connection: acceptor }];
+            let ends = [End { host: from, socket: opener }, End { host: to, socket: acceptor }];
             for (place, end) in ends.iter().enumerate() {
-                self.by_end.insert((end.host, end.connection), (self.wires.len(), place));
+                self.by_end.insert((end.host, end.socket), (self.wires.len(), place));
             }
+            let dies_at = (self.frailty > 0 && self.random.chance(self.frailty))
+                .then(|| (now + 4 * self.delay(), self.random.below(2) as usize));
+            self.live.push(self.wires.len());
             self.wires.push(Wire {
                 ends,
                 flight: Default::default(),
                 dead: [false; 2],
                 stuck: [false; 2],
                 gone: [false; 2],
+                left: [None; 2],
+                lines: [0; 2],
+                authenticated: [None; 2],
+                dies_at,
+                reset_at: None,
             });
         }
     }
@@ -289,11 +346,14 @@ impl World {
     /// Gives an end what has arrived there.
     pub fn deliver(&mut self, wire: usize, end: usize) {
         let now = self.now;
-        let End { host, connection } = self.wires[wire].ends[end];
+        let End { host, socket } = self.wires[wire].ends[end];
         let mut freed = false;
         loop {
             let Wire { flight, dead, stuck, gone, .. } = &mut self.wires[wire];
             if dead[end] || (stuck[end] && !gone[end]) || flight[end].front().is_none_or(|(at, _)| *at > now) {
+                break;
+            }
+            if !gone[end] && !self.hosts[host].reads(socket) {
                 break;
             }
             let Some((_, octets)) = flight[end].pop_front() else { break };
@@ -301,29 +361,53 @@ impl World {
             if gone[end] {
                 continue;
             }
-            let Some(node) = &mut self.hosts[host].node else { continue };
             match octets {
-                Some(octets) => node.receive(now, connection, &octets),
+                Some(octets) => {
+                    self.carried += octets.len();
+                    self.hosts[host].receive(now, socket, &octets);
+                }
                 None => {
                     gone[end] = true;
-                    node.closed(now, connection, None);
+                    self.hosts[host].closed(now, socket);
                 }
             }
         }
         if freed {
-            let other = self.wires[wire].ends[1 - end];
-            if !self.wires[wire].gone[1 - end] {
-                self.write(other.host, other.connection);
-            }
+            self.write(wire, 1 - end);
         }
     }
 
-    /// Ends a wire, and both ends notice.
-    pub fn break_wire(&mut self, wire: usize) {
-        for end in 0..2 {
-            self.wires[wire].flight[end].clear();
-            self.wires[wire].flight[end].push_back((self.now, None));
+    /// Outsiders notice a dead connection as the reference does: when their transport gives it up.
+    fn reset(&mut self, wire: usize) {
+        let outsider = |end: &End| matches!(end.socket, Socket::Outsider(_));
+        let Some(end) = self.wires[wire].ends.iter().position(outsider) else { return };
+        if self.wires[wire].dead == [false; 2] || self.wires[wire].gone[end] {
+            return;
         }
+        let patience = Duration::from_millis(3000 + self.random.below(7000));
+        let now = self.now;
+        let End { host, socket } = self.wires[wire].ends[end];
+        let wire = &mut self.wires[wire];
+        if *wire.reset_at.get_or_insert(now + patience) <= now {
+            wire.gone[end] = true;
+            self.hosts[host].closed(now, socket);
+        }
+    }
+
+    /// The connections between two hosts on which the first one has sent its authentication line.
+    pub fn authenticated(&self, host: usize, other: usize) -> Vec<Authenticated> {
+        let of_wire = |(place, wire): (usize, &Wire)| {
+            let end = (0..2).find(|&end| wire.ends[end].host == host && wire.ends[1 - end].host == other)?;
+            let (at, left) = (wire.authenticated[end]?, wire.left[end]);
+            Some(Authenticated { wire: place, at, left, ended: wire.gone[end] && left.is_none() })
+        };
+        self.wires.iter().enumerate().filter_map(of_wire).collect()
+    }
+
+    /// How many connections of a host it has not given up.
+    pub fn sockets(&self, host: usize) -> usize {
+        let wires = self.live.iter().map(|&wire| &self.wires[wire]);
+        wires.map(|wire| (0..2).filter(|&end| wire.ends[end].host == host && !wire.gone[end]).count()).sum()
     }
 
     /// The wires between two hosts that neither has given up.
@@ -332,6 +416,6 @@ impl World {
             let hosts = [wire.ends[0].host, wire.ends[1].host];
             (hosts == [a, b] || hosts == [b, a]) && wire.gone == [false; 2]
         };
-        (0..self.wires.len()).filter(|&wire| between(&self.wires[wire])).collect()
+        self.live.iter().copied().filter(|&wire| between(&self.wires[wire])).collect()
     }
 }
