@@ -25,6 +25,8 @@ pub(super) struct Peer {
     pub(super) watched: BTreeMap<PortKey, usize>,
     /// How many watches that are in all.
     pub(super) watches_held: usize,
+    /// When the owner was told last that it cannot be reached: once in a while is enough.
+    pub(super) unreachable: Option<Duration>,
 }
 
 /// How a node can be reached at the moment.
@@ -58,7 +60,14 @@ pub(super) struct Up {
 
 impl Peer {
     pub(super) fn new(node: NodeId) -> Self {
-        Peer { node, state: PeerState::Unknown, watches: BTreeMap::new(), watched: BTreeMap::new(), watches_held: 0 }
+        Peer {
+            node,
+            state: PeerState::Unknown,
+            watches: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            watches_held: 0,
+            unreachable: None,
+        }
     }
 
     pub(super) fn up(&mut self) -> Option<&mut Up> {
