@@ -27,8 +27,12 @@ use crate::wire::Tap;
 pub struct Config {
     /// How the node behaves.
     pub node: NodeConfig,
-    /// Addresses to listen on, `HOST:PORT`. None by default.
+    /// Addresses to listen on, `HOST:PORT`; `*` stands for all addresses of this host, or for any free port. A name is all of its addresses, and
+    /// without a port it is any free one. None by default.
     pub binds: Vec<String>,
+    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`binds`](Self::binds) cannot be reached from outside. None by
+    /// default: then they are told those.
+    pub announce: Vec<String>,
     /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
     pub seeds: Vec<String>,
     /// After how long a host that does not acknowledge what was sent to it is given up (TCP keepalive and user time-out), 30 seconds
@@ -46,6 +50,7 @@ impl Config {
         Config {
             node: NodeConfig::new(link::Config::new(node)),
             binds: Vec::new(),
+            announce: Vec::new(),
             seeds: Vec::new(),
             host_timeout: Duration::from_secs(30),
             slow: Duration::from_millis(200),

@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::config::Config;
 use crate::connection::{self, Wake};
 use crate::handle::Command;
-use crate::socket;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
+use crate::{addresses, socket};
 
 /// Drives the node: what the state machine asks for is done here.
 pub(crate) struct Driver {
@@ -111,12 +111,16 @@ impl Driver {
             .with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
         let mut addresses = Vec::new();
         for bind in &config.binds {
-            let listener = TcpListener::bind(bind)
-                .await
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {bind}: {error}")))?;
-            addresses.push(listener.local_addr()?);
-            spawn_local(listen_task(driver.clone(), listener));
+            for listener in addresses::listen(bind).await? {
+                addresses.extend(addresses::reachable(listener.local_addr()?)?);
+                spawn_local(listen_task(driver.clone(), listener));
+            }
         }
+        let announced: Vec<_> = match &config.announce[..] {
+            [] => addresses.iter().map(ToString::to_string).collect(),
+            announced => announced.to_vec(),
+        };
+        driver.with_node(|node, now| node.set_addresses(now, announced));
         spawn_local(timer_task(driver.clone()));
         Ok((driver, addresses))
     }
@@ -189,8 +193,8 @@ impl Driver {
         let node = self.config.node.link.node.as_str();
         match &event {
             NodeEvent::Up(peer) => tracing::info!(node, %peer, "connected"),
-            NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, ?reasons, "the connection is lost"),
-            NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, ?reasons, "not reached"),
+            NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, %reasons, "the connection is lost"),
+            NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, %reasons, "not reached"),
             NodeEvent::Refused { node: peer, address, error } => {
                 tracing::info!(node, ?peer, address, error, "no connection")
             }

@@ -24,7 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 /// let worker = Node::start(worker).await.unwrap();
 /// assert_eq!(events.recv().await, Some(NodeEvent::Up(NodeId::new("worker").unwrap())));
 /// drop(worker);
-/// assert!(matches!(events.recv().await, Some(NodeEvent::Down(node, _)) if node.as_str() == "worker"));
+/// while !matches!(events.recv().await, Some(NodeEvent::Down(node, _)) if node.as_str() == "worker") {}
 /// # });
 /// ```
 pub struct Events {

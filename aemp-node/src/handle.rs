@@ -1,6 +1,5 @@
 //! The node, as everyone else holds it.
 
-use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use std::{fmt, io};
 
 use aemp_proto::framing::{Elements, EncodeError, Framing, Limits};
 use aemp_proto::names::{NodeId, PortId};
@@ -26,6 +26,13 @@ use crate::watch::Watch;
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+}
+
+/// Shows the ID.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.shared.id).finish()
+    }
 }
 
 struct Shared {

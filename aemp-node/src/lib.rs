@@ -47,6 +47,9 @@
 //! | `after` | | [`after`](Context::after), [`send_after`](Context::send_after), [`cancel`](Context::cancel) |
 //! | `peval`, `psub` | [`Node::within`] | [`run_in`](Context::run_in), [`later`](Context::later), [`run_future`](ContextExt::run_future) |
 //! | `mon_nodes` | [`Node::events`] | |
+//! | `db_set`, `db_del`, `db_reg` | [`Node::db_set`], [`Node::db_del`], [`Node::db_reg`] | the same |
+//! | `db_family`, `db_keys`, `db_values` | [`Node::db_family`], … | the same |
+//! | `db_mon` | [`Node::db_watch`] | [`db_watch`](Context::db_watch) |
 //!
 //! Timers, watches, calls and futures go with the port in whose name they were set; so a port can be ended at any time and leaves nothing behind:
 //!
@@ -72,6 +75,46 @@
 //! # });
 //! ```
 //!
+//! # Networks
+//!
+//! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which there is no connection
+//! opens one. The database is shared by all nodes of a network: an entry is there until the node that has set it removes it, or is lost.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # use aemp_node::{Config, Node, proto::{auth::Secret, names::{NodeId, PortId}}};
+//! # let config = |id: &str| {
+//! #     let mut config = Config::new(NodeId::new(id).unwrap());
+//! #     config.binds = vec!["127.0.0.1:*".into()];
+//! #     config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
+//! #     config
+//! # };
+//! let seed = Node::start(config("seed")).await.unwrap();
+//! let mut nodes = Vec::new();
+//! for id in ["doubler", "client"] {
+//!     let mut config = config(id);
+//!     config.seeds = vec![seed.addresses()[0].to_string()];
+//!     nodes.push(Node::start(config).await.unwrap());
+//! }
+//! let [doubler, client] = &nodes[..] else { unreachable!() };
+//!
+//! let port = doubler.port(|context, elements| {
+//!     let (number, reply): (u64, PortId) = elements.rest()?;
+//!     Ok(context.send(&reply, &(2 * number))?)
+//! }).await.unwrap();
+//! let _registered = doubler.db_reg(&port, "doublers", &()).await.unwrap();
+//!
+//! // The client has never heard of the node doubler, nor of its address.
+//! let mut doublers = client.db_watch("doublers").await.unwrap();
+//! let found = loop {
+//!     if let Some(port) = doublers.next().await.unwrap().added.keys().next() {
+//!         break port.parse().unwrap();
+//!     }
+//! };
+//! assert_eq!(client.call(&found, &21, None).await.unwrap().decode::<u64>().unwrap(), 42);
+//! # });
+//! ```
+//!
 //! # What is logged
 //!
 //! With `tracing`: connections that come and go (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
@@ -80,8 +123,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod addresses;
 mod config;
 mod connection;
+mod database;
 mod driver;
 mod events;
 mod handle;
@@ -95,11 +140,12 @@ mod watch;
 mod wire;
 
 pub use config::Config;
+pub use database::{DatabaseError, Entry, FamilyChanges};
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, Stopped};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
-pub use services::{echo, log};
+pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, Ended, LocalPort};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};

@@ -1,5 +1,7 @@
 //! Ports that are useful everywhere.
 
+use std::rc::Rc;
+
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
 use aemp_proto::node::{Context, Outcome};
@@ -18,6 +20,24 @@ pub fn echo(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
         context.send(&port, &elements)?;
     }
     Ok(())
+}
+
+/// Lets other nodes set and delete entries of the database in the name of this one, with the functions `db_set` (family, key, value) and `db_del`
+/// (family, keys), as nodes of the reference do.
+pub fn serve_database(context: &mut Context<'_>) {
+    let set = |context: &mut Context<'_>, elements: Elements<'_>| {
+        let (family, key, value): (String, String, Value) = elements.rest()?;
+        // It stays until it is deleted, or this node goes.
+        context.db_set(&family, &key, &value).map(drop).map_err(|error| error.to_string().into())
+    };
+    let delete = |context: &mut Context<'_>, mut elements: Elements<'_>| {
+        let Some(family) = elements.name().map(std::borrow::Cow::into_owned) else { return Err("there is no family".into()) };
+        let keys: Vec<String> = elements.rest()?;
+        context.db_del(&family, keys.iter().map(String::as_str));
+        Ok(())
+    };
+    context.register("db_set", Rc::new(set));
+    context.register("db_del", Rc::new(delete));
 }
 
 /// The code of a port that hands every message to `print`, as a line of JSON.

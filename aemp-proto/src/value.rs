@@ -41,6 +41,16 @@ impl Integer {
     }
 }
 
+impl Value {
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 impl From<u64> for Integer {
     fn from(n: u64) -> Self {
         Integer(Repr::Unsigned(n))

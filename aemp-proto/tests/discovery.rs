@@ -271,3 +271,14 @@ fn a_thousand_addresses_of_one_node_are_not_all_tried() {
     let tries = world.hosts[1].events.iter().filter(|event| matches!(event, NodeEvent::Refused { .. })).count();
     assert_eq!(tries, 16);
 }
+
+#[test]
+fn a_thousand_messages_to_a_node_that_nobody_knows_are_one_piece_of_news() {
+    let mut world = with_seed(1);
+    for _ in 0..1000 {
+        with(&mut world, 0, |context| context.send(&port("nowhere#p"), &1).expect("small"));
+        world.step();
+    }
+    let told = world.hosts[0].events.iter().filter(|event| matches!(event, NodeEvent::Unreachable(..))).count();
+    assert_eq!(told, 1);
+}

@@ -52,6 +52,46 @@ impl Changes {
         self.added.is_empty() && self.changed.is_empty() && self.deleted.is_empty()
     }
 
+    /// Takes in changes that come after these, so that both together are one step: for whoever does not look each time.
+    ///
+    /// ```
+    /// use aemp_proto::global::Changes;
+    /// let change = |added: &[&str], deleted: &[&str]| Changes {
+    ///     added: added.iter().map(|key| (key.to_string(), 1u64.into())).collect(),
+    ///     deleted: deleted.iter().map(|key| key.to_string()).collect(),
+    ///     ..Changes::default()
+    /// };
+    /// let mut changes = change(&["new", "short-lived"], &["back"]);
+    /// changes.merge(change(&["back"], &["short-lived"]));
+    /// assert_eq!(changes.added, change(&["new"], &[]).added);
+    /// assert_eq!(changes.changed, change(&["back"], &[]).added);
+    /// assert!(changes.deleted.is_empty());
+    /// ```
+    pub fn merge(&mut self, later: Changes) {
+        for (key, value) in later.added {
+            match self.deleted.binary_search(&key) {
+                // To whoever has seen neither, it has another value.
+                Ok(place) => {
+                    self.deleted.remove(place);
+                    self.changed.insert(key, value);
+                }
+                Err(_) => drop(self.added.insert(key, value)),
+            }
+        }
+        for (key, value) in later.changed {
+            let seen = if self.added.contains_key(&key) { &mut self.added } else { &mut self.changed };
+            seen.insert(key, value);
+        }
+        for key in later.deleted {
+            self.changed.remove(&key);
+            if self.added.remove(&key).is_none()
+                && let Err(place) = self.deleted.binary_search(&key)
+            {
+                self.deleted.insert(place, key);
+            }
+        }
+    }
+
     /// What turns one family into another.
     pub(super) fn between(old: &Family, new: &Family) -> Self {
         let mut changes = Changes::default();

@@ -20,7 +20,7 @@ use crate::names::PortId;
 #[non_exhaustive]
 pub enum NoAnswer {
     /// The port that was called has ended, or its node is lost.
-    #[error("the port has ended: {0:?}")]
+    #[error("the port has ended: {0}")]
     Ended(Reasons),
     /// The time is up.
     #[error("no answer within {0:?}")]

@@ -628,8 +628,18 @@ impl Core {
                 self.closing.push(up.connection);
                 self.events.push_back(NodeEvent::Down(node, reasons));
             }
-            PeerState::Connecting { .. } => self.events.push_back(NodeEvent::Unreachable(node, reasons)),
+            PeerState::Connecting { .. } => self.tell_unreachable(index, reasons),
             PeerState::Unknown | PeerState::Lost => {}
+        }
+    }
+
+    /// Whoever goes on sending to a node that nobody knows fails each time, at once: that is no news each time.
+    fn tell_unreachable(&mut self, index: usize, reasons: Reasons) {
+        let (now, pause) = (self.now, self.config.connect_timeout);
+        let peer = &mut self.peers[index];
+        if peer.unreachable.is_none_or(|told| now.saturating_sub(told) >= pause) {
+            peer.unreachable = Some(now);
+            self.events.push_back(NodeEvent::Unreachable(peer.node.clone(), reasons));
         }
     }
 

@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::NodeEvent;
-use super::context::{Context, boxed};
+use super::context::Context;
 use super::core::Core;
 use super::port::PortKey;
+use super::reasons::{IntoOutcome, Outcome};
 use super::watch::{WatchAction, WatchHandle};
 use crate::framing::{Framing, Limits, Packet};
 use crate::global::{Answer, Changes, DbError, Family, FamilyWatch, Global, Output, Owner, Question, QuestionId, Request};
@@ -41,8 +42,8 @@ impl DbEntry {
     }
 }
 
-type OnChanges = Box<dyn FnMut(&mut Context<'_>, Changes)>;
-type OnAnswer = Box<dyn FnOnce(&mut Context<'_>, Answer)>;
+type OnChanges = Box<dyn FnMut(&mut Context<'_>, Changes) -> Outcome>;
+type OnAnswer = Box<dyn FnOnce(&mut Context<'_>, Answer) -> Outcome>;
 
 /// A watch on a family.
 struct Watcher {
@@ -86,12 +87,12 @@ impl Core {
                 }
                 Output::Answer(question, answer) => {
                     if let Some((port, callback)) = self.watchers.asking.remove(&question) {
-                        self.later(port, boxed(move |context| callback(context, answer)));
+                        self.later(port, Box::new(move |context| callback(context, answer)));
                     }
                 }
                 Output::Changes(watch, changes) => {
                     let port = self.watchers.watching.get(&watch).and_then(|watcher| watcher.port);
-                    self.later(port, boxed(move |context| context.tell_watch(watch, changes)));
+                    self.later(port, Box::new(move |context| context.tell_watch(watch, changes)));
                 }
                 Output::BecameGlobal => self.events.push_back(NodeEvent::BecameGlobal),
                 Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
@@ -173,31 +174,38 @@ impl Context<'_> {
     }
 
     /// Asks for all of a family. The answer comes once there is a master, in the name of the own port.
-    pub fn db_family(&mut self, family: &str, callback: impl FnOnce(&mut Context<'_>, Result<Family, DbError>) + 'static) {
+    pub fn db_family<O: IntoOutcome>(
+        &mut self,
+        family: &str,
+        callback: impl FnOnce(&mut Context<'_>, Result<Family, DbError>) -> O + 'static,
+    ) {
         self.ask(Question::Family, family, |context, answer| {
-            callback(context, answer.map(|answer| if let Answer::Family(family) = answer { family } else { Family::new() }));
+            callback(context, answer.map(|answer| if let Answer::Family(family) = answer { family } else { Family::new() }))
+                .into_outcome()
         });
     }
 
     /// Asks for the keys of a family, which come in order.
-    pub fn db_keys(
+    pub fn db_keys<O: IntoOutcome>(
         &mut self,
         family: &str,
-        callback: impl FnOnce(&mut Context<'_>, Result<Vec<String>, DbError>) + 'static,
+        callback: impl FnOnce(&mut Context<'_>, Result<Vec<String>, DbError>) -> O + 'static,
     ) {
         self.ask(Question::Keys, family, |context, answer| {
-            callback(context, answer.map(|answer| if let Answer::Keys(keys) = answer { keys } else { Vec::new() }));
+            callback(context, answer.map(|answer| if let Answer::Keys(keys) = answer { keys } else { Vec::new() }))
+                .into_outcome()
         });
     }
 
     /// Asks for the values of a family, which come in the order of their keys.
-    pub fn db_values(
+    pub fn db_values<O: IntoOutcome>(
         &mut self,
         family: &str,
-        callback: impl FnOnce(&mut Context<'_>, Result<Vec<Value>, DbError>) + 'static,
+        callback: impl FnOnce(&mut Context<'_>, Result<Vec<Value>, DbError>) -> O + 'static,
     ) {
         self.ask(Question::Values, family, |context, answer| {
-            callback(context, answer.map(|answer| if let Answer::Values(values) = answer { values } else { Vec::new() }));
+            callback(context, answer.map(|answer| if let Answer::Values(values) = answer { values } else { Vec::new() }))
+                .into_outcome()
         });
     }
 
@@ -205,7 +213,7 @@ impl Context<'_> {
         &mut self,
         question: Question,
         family: &str,
-        callback: impl FnOnce(&mut Context<'_>, Result<Answer, DbError>) + 'static,
+        callback: impl FnOnce(&mut Context<'_>, Result<Answer, DbError>) -> Outcome + 'static,
     ) {
         let port = self.port;
         match self.core.global.ask(question, family) {
@@ -217,13 +225,17 @@ impl Context<'_> {
                 self.core.watchers.asking.insert(id, (port, callback));
                 self.core.carry_out();
             }
-            Err(error) => self.core.later(port, boxed(move |context| callback(context, Err(error)))),
+            Err(error) => self.core.later(port, Box::new(move |context| callback(context, Err(error)))),
         }
     }
 
     /// Runs `callback` with what is in a family, once that is known, and then with each change, until the watch is given up or the own
     /// port ends. The first changes are the present contents, also if there are none.
-    pub fn db_watch(&mut self, family: &str, callback: impl FnMut(&mut Context<'_>, Changes) + 'static) -> FamilyWatch {
+    pub fn db_watch<O: IntoOutcome>(
+        &mut self,
+        family: &str,
+        mut callback: impl FnMut(&mut Context<'_>, Changes) -> O + 'static,
+    ) -> FamilyWatch {
         let watch = self.core.global.watch(family);
         let own = self.own_port();
         let end = own.map(|own| {
@@ -236,7 +248,11 @@ impl Context<'_> {
             );
             self.core.watch(&own, action)
         });
-        let watcher = Watcher { port: self.port, callback: Some(Box::new(callback)), end };
+        let watcher = Watcher {
+            port: self.port,
+            callback: Some(Box::new(move |context, changes| callback(context, changes).into_outcome())),
+            end,
+        };
         self.core.watchers.watching.insert(watch, watcher);
         self.core.carry_out();
         watch
@@ -251,12 +267,13 @@ impl Context<'_> {
         self.core.tell_global(|global| global.unwatch(watch));
     }
 
-    fn tell_watch(&mut self, watch: FamilyWatch, changes: Changes) {
+    fn tell_watch(&mut self, watch: FamilyWatch, changes: Changes) -> Outcome {
         let taken = self.core.watchers.watching.get_mut(&watch).and_then(|watcher| watcher.callback.take());
-        let Some(mut callback) = taken else { return };
-        callback(self, changes);
+        let Some(mut callback) = taken else { return Ok(()) };
+        let outcome = callback(self, changes);
         if let Some(watcher) = self.core.watchers.watching.get_mut(&watch) {
             watcher.callback = Some(callback);
         }
+        outcome
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) watches_held: usize,
     /// What runs when less waits for it.
     pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
+    /// When the owner was told last that it cannot be reached: once in a while is enough.
+    pub(super) unreachable: Option<Duration>,
 }
 
 /// How a node can be reached at the moment.
@@ -80,6 +82,7 @@ impl Peer {
             watched: BTreeMap::new(),
             watches_held: 0,
             when_ready: Vec::new(),
+            unreachable: None,
         }
     }
 

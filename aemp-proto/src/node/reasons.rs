@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::framing::{DecodeError, EncodeError};
+use crate::framing::{DecodeError, EncodeError, Framing, Limits};
 use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
@@ -66,6 +66,16 @@ impl Reasons {
 impl fmt::Debug for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.0).finish()
+    }
+}
+
+/// As JSON.
+impl fmt::Display for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
+        Framing::Json.encode(&self.0, &unlimited, &mut out).map_err(|_| fmt::Error)?;
+        f.write_str(core::str::from_utf8(&out).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -4,6 +4,7 @@ use aemp_node::proto::framing::{Framing, Limits, Packet};
 use aemp_node::proto::names::PortId;
 use aemp_node::proto::value::Value;
 use clap::Args;
+use serde::Serialize;
 
 use crate::options::{Join, seconds};
 use crate::{Failure, say};
@@ -27,7 +28,7 @@ fn port_id(text: &str) -> Result<PortId, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{text:?} is no port ID: {error}")))
 }
 
-fn element(text: &str) -> Result<Value, Failure> {
+pub(crate) fn element(text: &str) -> Result<Value, Failure> {
     if !text.starts_with(['[', '{', '"']) {
         return Ok(text.into());
     }
@@ -38,11 +39,13 @@ fn element(text: &str) -> Result<Value, Failure> {
     packet.decode::<(Value,)>().map(|(value,)| value).map_err(|_| Failure::usage(format!("{text:?} is more than one value")))
 }
 
-pub(crate) fn json(values: &[Value]) -> Result<String, Failure> {
+/// A value, or values, as JSON.
+pub(crate) fn json<T: Serialize + ?Sized>(values: &T) -> Result<String, Failure> {
     let mut out = Vec::new();
     let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
-    Framing::Json.encode(values, &unlimited, &mut out).map_err(Failure::refused)?;
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    // As the only element of a packet, without its brackets.
+    Framing::Json.encode(&(values,), &unlimited, &mut out).map_err(Failure::refused)?;
+    Ok(String::from_utf8_lossy(&out[1..out.len() - 1]).into_owned())
 }
 
 pub(crate) async fn snd(join: Join, message: Message) -> Result<(), Failure> {

@@ -2,9 +2,11 @@
 
 mod ask;
 mod bench;
+mod database;
 mod demo;
 mod options;
 mod run;
+mod trace;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -57,6 +59,30 @@ enum Command {
         /// The port ID, such as `seed#echo`, or a node ID
         port: String,
     },
+    /// Lists the nodes of the network and their addresses
+    Nodes {
+        #[command(flatten)]
+        join: Join,
+        /// Prints a JSON object: node IDs, and `addresses` and `global` of each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reads, sets and watches the database of the network: families of keys and values
+    Db {
+        #[command(flatten)]
+        join: Join,
+        #[command(subcommand)]
+        verb: database::Verb,
+    },
+    /// Shows which node is connected to which, as a tree from one node on
+    Trace {
+        #[command(flatten)]
+        join: Join,
+        /// The node to begin with; without it, the seed
+        node: Option<String>,
+        #[command(flatten)]
+        form: trace::Form,
+    },
     /// Shows two nodes in this process that meet, talk, watch, spawn and fail
     Demo,
     Bench(bench::Bench),
@@ -106,6 +132,9 @@ async fn main() -> ExitCode {
         Command::Snd { join, message } => ask::snd(join, message).await,
         Command::Cal { join, message, timeout } => ask::cal(join, message, timeout).await,
         Command::Mon { join, port } => ask::mon(join, &port).await,
+        Command::Nodes { join, json } => database::nodes(join, json).await,
+        Command::Db { join, verb } => verb.run(join).await,
+        Command::Trace { join, node, form } => trace::trace(join, node.as_deref(), form).await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,
     };

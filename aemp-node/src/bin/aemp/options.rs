@@ -1,5 +1,6 @@
 //! What several commands take from the command line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::node::NodeEvent;
-use aemp_node::{Config, Node, Tap};
+use aemp_node::{Config, Events, Node, Tap};
 use clap::Args;
 
 use crate::Failure;
@@ -40,9 +41,9 @@ pub(crate) struct Identity {
 pub(crate) struct Join {
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// The address of a node of the network
-    #[arg(long, value_name = "HOST:PORT")]
-    seed: String,
+    /// The address of a node of the network; more than one for when that is gone
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    seed: Vec<String>,
 }
 
 impl Identity {
@@ -99,15 +100,47 @@ fn expand(id: &str) -> Result<String, Failure> {
 impl Join {
     /// Starts a node and waits until it has reached the seed.
     pub(crate) async fn join(self) -> Result<Node, Failure> {
+        self.reach().await.map(|(node, _)| node)
+    }
+
+    /// Starts a node and waits until it has a master, which is the seed: from then on it knows the network.
+    pub(crate) async fn join_network(self) -> Result<(Node, NodeId), Failure> {
+        /// How long a seed has to become global.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let addresses = self.seed.join(", ");
+        let (node, mut events) = self.reach().await?;
+        let master = async {
+            loop {
+                match events.recv().await {
+                    Some(NodeEvent::Master(Some(master))) => return Ok(master),
+                    Some(_) => {}
+                    None => return Err(Failure::refused("the node has ended")),
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, master).await {
+            Ok(master) => Ok((node, master?)),
+            Err(_) => Err(Failure::refused(format!("{addresses}: that node keeps no database, it does not say gproto=1"))),
+        }
+    }
+
+    /// Starts a node and waits until it has reached the seed; what it tells from then on.
+    async fn reach(self) -> Result<(Node, Events), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
-        config.seeds = vec![self.seed.clone()];
+        config.seeds.clone_from(&self.seed);
         let node = Node::start(config).await.map_err(Failure::refused)?;
         let mut events = node.events();
+        let mut failed = BTreeMap::new();
         while let Some(event) = events.recv().await {
             match event {
-                NodeEvent::Up(_) => return Ok(node),
-                NodeEvent::Refused { error, .. } => return Err(Failure::unreachable(format!("{}: {error}", self.seed))),
+                NodeEvent::Up(_) => return Ok((node, events)),
+                NodeEvent::Refused { address: Some(address), error, .. } => {
+                    failed.insert(address.clone(), format!("{address}: {error}"));
+                }
                 _ => {}
+            }
+            if self.seed.iter().all(|seed| failed.contains_key(seed)) {
+                return Err(Failure::unreachable(failed.into_values().collect::<Vec<_>>().join("; ")));
             }
         }
         Err(Failure::refused("the node has ended"))

@@ -1,6 +1,7 @@
 //! `aemp run`.
 
 use aemp_node::Node;
+use aemp_node::proto::global::DbError;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,9 +18,18 @@ pub(crate) struct Run {
     /// The address of another node, which is dialled until it is reached
     #[arg(long, value_name = "HOST:PORT")]
     seed: Vec<String>,
-    /// A port to offer under its own name
+    /// An address that other nodes are told instead of those that this one listens on
+    #[arg(long, value_name = "HOST:PORT")]
+    announce: Vec<String>,
+    /// Keeps the database of the network from the start, and not only when another node asks for it
+    #[arg(long)]
+    global: bool,
+    /// Something to offer to others
     #[arg(long, value_name = "NAME")]
     service: Vec<Service>,
+    /// A family of the database in which the ports of the services are registered, under their IDs, with their names
+    #[arg(long, value_name = "FAMILY")]
+    register: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -28,27 +38,39 @@ enum Service {
     Echo,
     /// Prints the messages that it gets, as JSON
     Log,
+    /// Lets others set and delete entries of the database in the name of this node (`aemp db set --node`)
+    Database,
 }
 
 impl Run {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
-        (config.binds, config.seeds) = (self.bind, self.seed);
+        (config.binds, config.seeds, config.announce) = (self.bind, self.seed, self.announce);
+        config.node.global = self.global;
         // Before anyone can be told that we are ready.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
-        let services = self.service;
+        let (services, families) = (self.service, self.register);
         node.with(move |context| {
             for service in services {
-                match service {
+                let port = match service {
                     Service::Echo => context.named_port("echo", aemp_node::echo),
                     Service::Log => context.named_port("log", aemp_node::log(print)),
+                    Service::Database => {
+                        aemp_node::serve_database(context);
+                        None
+                    }
                 };
+                for (port, family) in port.iter().flat_map(|port| families.iter().map(move |family| (port, family))) {
+                    context.db_reg(port, family, port.port())?;
+                }
             }
+            Ok(())
         })
         .await
-        .map_err(Failure::refused)?;
+        .map_err(Failure::refused)?
+        .map_err(|error: DbError| Failure::usage(format!("--register: {error}")))?;
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
         tokio::select! {
