@@ -196,7 +196,8 @@ impl Driver {
             NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, %reasons, "the connection is lost"),
             NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, %reasons, "not reached"),
             NodeEvent::Refused { node: peer, address, error } => {
-                tracing::info!(node, ?peer, address, error, "no connection")
+                let peer = peer.as_ref().map(ToString::to_string);
+                tracing::info!(node, peer, address, error, "no connection");
             }
             NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
             NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),

@@ -48,10 +48,12 @@ struct Shared {
     events: broadcast::Receiver<NodeEvent>,
 }
 
+type UseDriver = dyn FnOnce(&Rc<Driver>) + Send;
+
 /// Something to do on the node's thread.
 pub(crate) enum Command {
     /// Use the driver.
-    Use(Box<dyn FnOnce(&Rc<Driver>) + Send>),
+    Use(Box<UseDriver>),
     /// Send the elements, which are a packet in cbor without a port name.
     Send { to: PortId, elements: Vec<u8> },
 }

@@ -31,7 +31,9 @@ pub fn serve_database(context: &mut Context<'_>) {
         context.db_set(&family, &key, &value).map(drop).map_err(|error| error.to_string().into())
     };
     let delete = |context: &mut Context<'_>, mut elements: Elements<'_>| {
-        let Some(family) = elements.name().map(std::borrow::Cow::into_owned) else { return Err("there is no family".into()) };
+        let Some(family) = elements.name().map(std::borrow::Cow::into_owned) else {
+            return Err("there is no family".into());
+        };
         let keys: Vec<String> = elements.rest()?;
         context.db_del(&family, keys.iter().map(String::as_str));
         Ok(())

@@ -143,7 +143,8 @@ async fn everyone_reaches_everyone_and_the_loss_of_any_node_heals() {
     }
 
     // An ordinary node: its entries go everywhere, and who watches it knows.
-    let watches = [of_g1.watch(&"w3#echo".parse().expect("a port ID")).await, of_g2.watch(&"w3".parse().expect("an ID")).await];
+    let watches =
+        [of_g1.watch(&"w3#echo".parse().expect("a port ID")).await, of_g2.watch(&"w3".parse().expect("an ID")).await];
     network.kill("w3");
     for watch in watches {
         let reasons = watch.expect("it runs").await.expect("it runs");

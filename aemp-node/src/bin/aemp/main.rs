@@ -83,7 +83,7 @@ enum Command {
         #[command(flatten)]
         form: trace::Form,
     },
-    /// Shows two nodes in this process that meet, talk, watch, spawn and fail
+    /// Shows three nodes in this process that meet, talk, watch, spawn, fail and find each other
     Demo,
     Bench(bench::Bench),
 }
