@@ -64,7 +64,9 @@ fn a_panic_in_what_runs_in_a_ports_name_ends_the_port() {
             context.watch(id, noting_reasons(&fired));
         }
         context.run_in(&ports[0], |_| panics("run"));
-        context.run_in(&ports[1], |context| drop(context.after(Duration::from_secs(1), |_| panics("timer"))));
+        context.run_in(&ports[1], |context| {
+            context.after(Duration::from_secs(1), |_| panics("timer"));
+        });
         context.run_in(&ports[2], |context| drop(context.watch(&port("a#none"), |_, _| panics("watch"))));
         context.run_in(&ports[3], |_| Err("failed".into()));
         context.later(|_| panics("nobody"));
