@@ -6,6 +6,7 @@ use aemp_proto::link;
 use aemp_proto::names::{NodeId, PortNames};
 use aemp_proto::node::NodeConfig;
 
+use crate::tls::Certificates;
 use crate::wire::Tap;
 
 /// How a node runs.
@@ -27,6 +28,11 @@ use crate::wire::Tap;
 pub struct Config {
     /// How the node behaves.
     pub node: NodeConfig,
+    /// The node's certificate and key, and whom it trusts: with them, connections are inside TLS. None by default. (What `node.link.tls` says does
+    /// not count here.)
+    pub certificates: Option<Certificates>,
+    /// Takes connections without TLS, too, from and to nodes that do not want it. Off by default.
+    pub plain: bool,
     /// Addresses to listen on, `HOST:PORT`; `*` stands for all addresses of this host, or for any free port. A name is all of its addresses, and
     /// without a port it is any free one. None by default.
     pub binds: Vec<String>,
@@ -49,6 +55,8 @@ impl Config {
     pub fn new(node: NodeId) -> Self {
         Config {
             node: NodeConfig::new(link::Config::new(node)),
+            certificates: None,
+            plain: false,
             binds: Vec::new(),
             announce: Vec::new(),
             seeds: Vec::new(),

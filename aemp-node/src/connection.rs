@@ -1,4 +1,4 @@
-//! The task of one connection: from the socket into the node, and from the node to the socket.
+//! The task of one connection: from the stream into the node, and from the node to the stream.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use aemp_proto::link::StartTls;
 use aemp_proto::node::ConnectionId;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
 use crate::driver::Driver;
@@ -18,16 +18,18 @@ use crate::wire::Tapped;
 
 /// What others have to do with a connection's task.
 pub(crate) struct Wake {
-    /// There is something to write, or reading can go on.
+    /// There is something to write, or reading can go on, or TLS is to begin.
     pub(crate) output: Notify,
     /// The node has given it up.
     pub(crate) close: Notify,
+    /// TLS is to begin, once what is to be written has been.
+    pub(crate) tls: RefCell<Option<StartTls>>,
     tap: Option<RefCell<Tapped>>,
 }
 
 impl Wake {
     pub(crate) fn new(tap: Option<Tapped>) -> Self {
-        Wake { output: Notify::new(), close: Notify::new(), tap: tap.map(RefCell::new) }
+        Wake { output: Notify::new(), close: Notify::new(), tls: RefCell::default(), tap: tap.map(RefCell::new) }
     }
 
     fn pass(&self, sent: bool, octets: &[u8]) {
@@ -37,9 +39,9 @@ impl Wake {
     }
 }
 
-pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: Rc<Wake>) {
+pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream, wake: Rc<Wake>) {
     let ended = tokio::select! {
-        ended = carry(&driver, id, &mut stream, &wake) => ended,
+        ended = live(&driver, id, stream, &wake) => ended,
         // The node has given it up, and knows.
         () = wake.close.notified() => return,
     };
@@ -47,61 +49,101 @@ pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, mut stream: TcpStr
     driver.ended(id, error.as_deref());
 }
 
-/// Carries octets both ways until the peer ends the connection.
-async fn carry(driver: &Rc<Driver>, id: ConnectionId, stream: &mut TcpStream, wake: &Wake) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.split();
-    loop {
-        let (reads, writes) = {
-            let node = driver.node();
-            (node.wants_input(id), !node.output(id).is_empty())
-        };
-        // First what we have to say: a peer that is refused by its greeting still hears who we are.
-        tokio::select! {
-            biased;
-            written = poll_fn(|context| write(driver, id, &mut writer, wake, context)), if writes => written?,
-            open = poll_fn(|context| read(driver, id, &mut reader, wake, context)), if reads => {
-                if !open? {
-                    return Ok(());
-                }
+async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: &Wake) -> io::Result<()> {
+    let Some(tls) = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? else { return Ok(()) };
+    let certificates = driver.certificates().ok_or_else(|| io::Error::other("there are no certificates for TLS"))?;
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("TLS: {error} [TLS-6]"));
+    let mut stream = certificates.start(tls, stream).await.map_err(failed)?;
+    let node = driver.node().greeted_as(id).cloned();
+    if !node.as_ref().is_some_and(|node| certificates.names(&stream, node.as_str())) {
+        let node = node.map(|node| node.to_string()).unwrap_or_default();
+        return Err(io::Error::other(format!("TLS: the certificate is not made out to the node {node:?} [TLS-6]")));
+    }
+    driver.with_node(|node, now| node.tls_established(now, id));
+    (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await.map(drop)
+}
+
+/// A connection whose octets are carried.
+struct Carried<'a> {
+    driver: &'a Rc<Driver>,
+    id: ConnectionId,
+    wake: &'a Wake,
+    /// Something was written that the stream may still hold.
+    unflushed: bool,
+}
+
+/// What a turn came to.
+enum Turn {
+    Moved,
+    Ended,
+}
+
+impl Carried<'_> {
+    /// Carries octets both ways until the peer ends the connection, or TLS is to begin.
+    async fn carry<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<StartTls>> {
+        let wake = self.wake;
+        loop {
+            if self.driver.node().output(self.id).is_empty()
+                && !self.unflushed
+                && let Some(tls) = wake.tls.take()
+            {
+                return Ok(Some(tls));
             }
-            () = wake.output.notified() => {}
+            tokio::select! {
+                biased;
+                turn = poll_fn(|context| self.turn(stream, context)) => {
+                    if let Turn::Ended = turn? {
+                        return Ok(None);
+                    }
+                }
+                () = wake.output.notified() => {}
+            }
         }
     }
-}
 
-/// Reads what has arrived; false at the end of the stream.
-fn read(
-    driver: &Rc<Driver>,
-    id: ConnectionId,
-    reader: &mut ReadHalf<'_>,
-    wake: &Wake,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<bool>> {
-    let mut buffer = driver.buffer.borrow_mut();
-    let mut buffer = ReadBuf::new(&mut buffer);
-    // Unlike a readiness that is asked for, this knows after a short read that there is no more.
-    ready!(Pin::new(reader).poll_read(context, &mut buffer))?;
-    let octets = buffer.filled();
-    if octets.is_empty() {
-        return Poll::Ready(Ok(false));
+    /// Writes and reads what can be now. First what we have to say: a peer that is refused by its greeting still hears who we are.
+    fn turn<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Turn>> {
+        if !self.driver.node().output(self.id).is_empty() {
+            if let Poll::Ready(written) = self.write(stream, context) {
+                return Poll::Ready(written.map(|()| Turn::Moved));
+            }
+        } else if self.unflushed && Pin::new(&mut *stream).poll_flush(context)?.is_ready() {
+            self.unflushed = false;
+            return Poll::Ready(Ok(Turn::Moved));
+        }
+        if self.driver.node().wants_input(self.id) {
+            return self.read(stream, context);
+        }
+        Poll::Pending
     }
-    wake.pass(false, octets);
-    driver.with_node(|node, now| node.receive(now, id, octets));
-    Poll::Ready(Ok(true))
-}
 
-/// Writes what has gathered, as far as the socket takes it.
-fn write(
-    driver: &Rc<Driver>,
-    id: ConnectionId,
-    writer: &mut WriteHalf<'_>,
-    wake: &Wake,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    let octets = ready!(Pin::new(writer).poll_write(context, driver.node().output(id)))?;
-    driver.with_node(|node, _| {
-        wake.pass(true, &node.output(id)[..octets]);
-        node.advance_output(id, octets);
-    });
-    Poll::Ready(Ok(()))
+    /// Reads what has arrived.
+    fn read<S: AsyncRead + Unpin>(&self, stream: &mut S, context: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+        let mut buffer = self.driver.buffer.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut buffer);
+        // Unlike a readiness that is asked for, this knows after a short read that there is no more.
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        let octets = buffer.filled();
+        if octets.is_empty() {
+            return Poll::Ready(Ok(Turn::Ended));
+        }
+        self.wake.pass(false, octets);
+        self.driver.with_node(|node, now| node.receive(now, self.id, octets));
+        Poll::Ready(Ok(Turn::Moved))
+    }
+
+    /// Writes what has gathered, as far as the stream takes it.
+    fn write<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let octets = ready!(Pin::new(stream).poll_write(context, self.driver.node().output(self.id)))?;
+        self.unflushed = true;
+        self.driver.with_node(|node, _| {
+            self.wake.pass(true, &node.output(self.id)[..octets]);
+            node.advance_output(self.id, octets);
+        });
+        Poll::Ready(Ok(()))
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aemp_proto::framing::{Framing, Limits, Packet};
-use aemp_proto::link::Role;
+use aemp_proto::link::{Role, Tls};
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::connection::{self, Wake};
 use crate::handle::Command;
 use crate::supervisor::Watchful;
+use crate::tls::Certificates;
 use crate::wire::Tapped;
 use crate::{addresses, socket};
 
@@ -95,7 +96,13 @@ impl Driver {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut node = Node::new(config.node.clone(), u128::from_ne_bytes(random), Duration::ZERO, unix);
+        let mut settings = config.node.clone();
+        settings.link.tls = match (&config.certificates, config.plain) {
+            (None, _) => Tls::Off,
+            (Some(_), false) => Tls::Required,
+            (Some(_), true) => Tls::Wanted,
+        };
+        let mut node = Node::new(settings, u128::from_ne_bytes(random), Duration::ZERO, unix);
         node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow)));
         let driver = Rc::new(Driver {
             node: RefCell::new(node),
@@ -142,6 +149,11 @@ impl Driver {
         self.with_node(|node, now| node.with(now, code))
     }
 
+    /// With what TLS is begun.
+    pub(crate) fn certificates(&self) -> Option<Certificates> {
+        self.config.certificates.clone()
+    }
+
     pub(crate) fn node(&self) -> std::cell::RefMut<'_, Node> {
         self.node.borrow_mut()
     }
@@ -167,6 +179,12 @@ impl Driver {
         while let Some(action) = node.poll_action() {
             match action {
                 Action::Dial { dial, address } => drop(spawn_local(dial_task(self.clone(), dial, address))),
+                Action::StartTls { connection, tls } => {
+                    if let Some(wake) = self.connections.borrow().get(&connection) {
+                        wake.tls.replace(Some(tls));
+                        wake.output.notify_one();
+                    }
+                }
                 Action::Close(id) => {
                     if let Some(wake) = self.connections.borrow_mut().remove(&id) {
                         wake.close.notify_one();

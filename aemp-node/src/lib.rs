@@ -128,6 +128,7 @@ mod config;
 mod connection;
 mod database;
 mod driver;
+mod early;
 mod events;
 mod handle;
 mod mailbox;
@@ -136,6 +137,7 @@ mod services;
 mod socket;
 mod supervisor;
 mod tasks;
+mod tls;
 mod watch;
 mod wire;
 
@@ -147,6 +149,7 @@ pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, Ended, LocalPort};
+pub use tls::{Certificates, CertificatesError};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};
 

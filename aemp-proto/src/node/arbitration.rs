@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::peer::{self, PeerState, Up};
-use super::{ARBITER, Connection, ConnectionId, GLOBAL, Node, NodeEvent};
+use super::{ARBITER, Action, Connection, ConnectionId, GLOBAL, Node, NodeEvent};
 use crate::link::{Accepted, Role};
 use crate::names::NodeId;
 use crate::output::Output;
@@ -86,7 +86,7 @@ impl Node {
         self.writable.push_back(id);
         match connection.link.accept() {
             Ok(Accepted::Authenticating) => self.pump(id, &[]),
-            Ok(Accepted::StartTls(_)) => self.gone(id, "TLS is not there yet"),
+            Ok(Accepted::StartTls(tls)) => self.actions.push_back(Action::StartTls { connection: id, tls }),
             Err(error) => self.gone(id, &error.to_string()),
         }
     }

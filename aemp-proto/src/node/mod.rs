@@ -56,7 +56,7 @@ use alloc::vec::Vec;
 use self::core::Core;
 use crate::error::{Error, LimitExceeded};
 use crate::framing::EncodeError;
-use crate::link::{self, Event, Link, OwnGreeting, Role};
+use crate::link::{self, Event, Link, OwnGreeting, Role, StartTls};
 use crate::names::{NodeId, PortId};
 use peer::PeerState;
 use search::Searches;
@@ -78,6 +78,14 @@ pub enum Action {
         dial: DialId,
         /// `HOST:PORT`, as it was given.
         address: String,
+    },
+    /// Run TLS on a connection: write its output as it is, then begin, and call [`Node::tls_established`] when it stands, or
+    /// [`Node::closed`]. From then on the node reads and writes what is inside (`TLS-2`).
+    StartTls {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Which part to play, and the octets of TLS that have arrived already.
+        tls: StartTls,
     },
     /// Close a connection, after what has been taken of its output. The node has forgotten it.
     Close(ConnectionId),
@@ -332,6 +340,26 @@ impl Node {
         self.heard(id);
         self.pump(id, octets);
         self.settle();
+    }
+
+    /// Tells that TLS stands on a connection, with a certificate of the peer's that is trusted (`TLS-5`).
+    pub fn tls_established(&mut self, now: Duration, id: ConnectionId) {
+        self.core.now = now;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            match connection.link.tls_established() {
+                Ok(()) => {
+                    self.writable.push_back(id);
+                    self.pump(id, &[]);
+                }
+                Err(error) => self.gone(id, &error.to_string()),
+            }
+        }
+        self.settle();
+    }
+
+    /// The node that the other side of a connection says it is, once it has greeted. Before the connection is up nothing proves that.
+    pub fn greeted_as(&self, id: ConnectionId) -> Option<&NodeId> {
+        self.connections.get(&id)?.node.as_ref()
     }
 
     /// Whether octets of a connection would be of use now; if not, better leave them with the transport.
