@@ -1,19 +1,20 @@
 //! The task of one connection: from the stream into the node, and from the node to the stream.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use aemp_proto::link::StartTls;
 use aemp_proto::node::ConnectionId;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::driver::Driver;
+use crate::driver::{self, Driver};
 use crate::wire::Tapped;
 
 /// What others have to do with a connection's task.
@@ -24,29 +25,56 @@ pub(crate) struct Wake {
     pub(crate) close: Notify,
     /// TLS is to begin, once what is to be written has been.
     pub(crate) tls: RefCell<Option<StartTls>>,
-    tap: Option<RefCell<Tapped>>,
+    tap: RefCell<Option<Tapped>>,
+    /// Nothing more is to be sent: the node ends.
+    pub(crate) last: Cell<bool>,
 }
 
 impl Wake {
     pub(crate) fn new(tap: Option<Tapped>) -> Self {
-        Wake { output: Notify::new(), close: Notify::new(), tls: RefCell::default(), tap: tap.map(RefCell::new) }
+        Wake {
+            output: Notify::new(),
+            close: Notify::new(),
+            tls: RefCell::default(),
+            tap: RefCell::new(tap),
+            last: Cell::new(false),
+        }
     }
 
     fn pass(&self, sent: bool, octets: &[u8]) {
-        if let Some(tap) = &self.tap {
-            tap.borrow_mut().pass(sent, octets);
+        let mut tap = self.tap.borrow_mut();
+        // One that panics is not asked again: what it shows is not worth a connection.
+        if let Some(tapped) = &mut *tap
+            && catch_unwind(AssertUnwindSafe(|| tapped.pass(sent, octets))).is_err()
+        {
+            *tap = None;
         }
     }
 }
 
 pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream, wake: Rc<Wake>) {
-    let ended = tokio::select! {
-        ended = live(&driver, id, stream, &wake) => ended,
-        // The node has given it up, and knows.
-        () = wake.close.notified() => return,
-    };
-    let error = ended.err().map(|error| error.to_string());
-    driver.ended(id, error.as_deref());
+    let mut ending = Ending { driver: &driver, id, error: Some("this program has an error".into()), known: false };
+    tokio::select! {
+        ended = live(&driver, id, stream, &wake) => ending.error = ended.err().map(|error| error.to_string()),
+        () = wake.close.notified() => ending.known = true,
+    }
+}
+
+/// Tells the node that a connection has ended, however its task ends.
+struct Ending<'a> {
+    driver: &'a Rc<Driver>,
+    id: ConnectionId,
+    error: Option<String>,
+    /// The node has given it up itself.
+    known: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.known {
+            self.driver.ended(self.id, self.error.as_deref());
+        }
+    }
 }
 
 async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: &Wake) -> io::Result<()> {
@@ -75,6 +103,8 @@ struct Carried<'a> {
 /// What a turn came to.
 enum Turn {
     Moved,
+    /// So much was read that there may be more.
+    Filled,
     Ended,
 }
 
@@ -83,6 +113,9 @@ impl Carried<'_> {
     async fn carry<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<StartTls>> {
         let wake = self.wake;
         loop {
+            if wake.last.get() && !self.unflushed && self.driver.node().output(self.id).is_empty() {
+                return hang_up(stream).await.map(|()| None);
+            }
             if self.driver.node().output(self.id).is_empty()
                 && !self.unflushed
                 && let Some(tls) = wake.tls.take()
@@ -92,8 +125,11 @@ impl Carried<'_> {
             tokio::select! {
                 biased;
                 turn = poll_fn(|context| self.turn(stream, context)) => {
-                    if let Turn::Ended = turn? {
-                        return Ok(None);
+                    match turn? {
+                        Turn::Moved => {}
+                        // There is more, and others have waited.
+                        Turn::Filled => tokio::task::yield_now().await,
+                        Turn::Ended => return Ok(None),
                     }
                 }
                 () = wake.output.notified() => {}
@@ -133,7 +169,7 @@ impl Carried<'_> {
         }
         self.wake.pass(false, octets);
         self.driver.with_node(|node, now| node.receive(now, self.id, octets));
-        Poll::Ready(Ok(Turn::Moved))
+        Poll::Ready(Ok(if octets.len() >= driver::READ / 2 { Turn::Filled } else { Turn::Moved }))
     }
 
     /// Writes what has gathered, as far as the stream takes it.
@@ -146,4 +182,13 @@ impl Carried<'_> {
         });
         Poll::Ready(Ok(()))
     }
+}
+
+/// Says that nothing more comes, and waits until the other side has taken all and ends, too: octets that come to a closed socket would have what is still
+/// under way thrown away.
+async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut ignored = [0; 4096];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
 }

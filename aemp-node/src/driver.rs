@@ -1,15 +1,16 @@
 //! What happens on the node's thread: one loop owns the node, and a local task each connection.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use aemp_proto::framing::{Framing, Limits, Packet};
+use aemp_proto::framing::{EncodeError, Framing, Limits, Packet};
+
 use aemp_proto::link::{Role, Tls};
+use aemp_proto::names::PortId;
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -36,6 +37,8 @@ pub(crate) struct Driver {
     /// When the timer wakes by itself: it is told of what comes before that only.
     armed: Cell<Duration>,
     events: broadcast::Sender<NodeEvent>,
+    /// Addresses of which a failure was told.
+    told: RefCell<BTreeSet<String>>,
 }
 
 thread_local! {
@@ -44,7 +47,7 @@ thread_local! {
 }
 
 /// Octets that are read at once.
-const READ: usize = 64 << 10;
+pub(crate) const READ: usize = 64 << 10;
 
 /// How long a node that ends goes on writing what was sent before.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -52,8 +55,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The life of a node, on its thread.
 pub(crate) fn run(
     config: &Config,
-    mut inbox: mpsc::UnboundedReceiver<Command>,
-    waiting: &AtomicUsize,
+    inbox: mpsc::UnboundedReceiver<Command>,
     events: broadcast::Sender<NodeEvent>,
     started: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
 ) {
@@ -72,23 +74,46 @@ pub(crate) fn run(
             Err(error) => return drop(started.send(Err(error))),
         };
         driver.with_node(|node, now| config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
-        /// What is taken from the queue at once: connections and timers have their turn in between.
-        const BATCH: usize = 256;
-        let mut commands = Vec::with_capacity(BATCH);
-        while inbox.recv_many(&mut commands, BATCH).await > 0 {
-            for command in commands.drain(..) {
-                driver.carry_out(command, waiting);
-            }
-            driver.settle();
-        }
+        let timer = spawn_local(timer_task(driver.clone()));
+        let stopped = tokio::select! {
+            stopped = take_commands(&driver, inbox) => stopped,
+            // Without it the node would seem to live, and do nothing.
+            _ = timer => return tracing::error!(node = config.node.link.node.as_str(), "the node has ended by an error of its own"),
+        };
         driver.last_words().await;
+        if let Some(stopped) = stopped {
+            let _nobody_waits = stopped.send(());
+        }
     });
 }
 
+/// Does what other threads want until the last of them is gone, or one wants the node to stop.
+async fn take_commands(driver: &Rc<Driver>, mut inbox: mpsc::UnboundedReceiver<Command>) -> Option<oneshot::Sender<()>> {
+    /// What is taken from the queue at once: connections and timers have their turn in between.
+    const BATCH: usize = 256;
+    let mut commands = Vec::with_capacity(BATCH);
+    while inbox.recv_many(&mut commands, BATCH).await > 0 {
+        for command in commands.drain(..) {
+            match command {
+                Command::Use(use_driver) => driver.watched(use_driver),
+                Command::Send { to, elements, .. } => driver.send(to, &elements),
+                Command::Stop(stopped) => return Some(stopped),
+            }
+        }
+        driver.settle();
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
 /// The packet that another thread has encoded.
-pub(crate) fn packet(octets: &[u8]) -> Packet<'_> {
+///
+/// # Errors
+///
+/// When it is none.
+pub(crate) fn packet(octets: &[u8]) -> Result<Packet<'_>, EncodeError> {
     let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
-    Packet::parse(Framing::Cbor, octets, &unlimited).expect("it was written as a packet")
+    Packet::parse(Framing::Cbor, octets, &unlimited).map_err(serde::ser::Error::custom)
 }
 
 impl Driver {
@@ -113,6 +138,7 @@ impl Driver {
             timer: Notify::new(),
             armed: Cell::new(Duration::ZERO),
             events,
+            told: RefCell::default(),
         });
         CURRENT
             .with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
@@ -128,13 +154,30 @@ impl Driver {
             announced => announced.to_vec(),
         };
         driver.with_node(|node, now| node.set_addresses(now, announced));
-        spawn_local(timer_task(driver.clone()));
         Ok((driver, addresses))
     }
 
     /// The driver of the node whose thread this is.
     pub(crate) fn current() -> Option<Rc<Driver>> {
         CURRENT.with(|current| current.get()?.upgrade())
+    }
+
+    /// Uses the node, unless it is in use: by code that runs in it, and has come here.
+    pub(crate) fn try_with_node<R>(self: &Rc<Self>, use_node: impl FnOnce(&mut Node, Duration) -> R) -> Option<R> {
+        let result = use_node(&mut *self.node.try_borrow_mut().ok()?, self.start.elapsed());
+        self.settle();
+        Some(result)
+    }
+
+    /// Does something on the node's thread, and tells if that held up the node.
+    pub(crate) fn watched<R>(self: &Rc<Self>, code: impl FnOnce(&Rc<Self>) -> R) -> R {
+        let begun = Instant::now();
+        let result = code(self);
+        let time = begun.elapsed();
+        if time >= self.config.slow {
+            self.tell(NodeEvent::Slow { port: self.config.node.link.node.port(""), time });
+        }
+        result
     }
 
     /// Uses the node, then does what it asks for.
@@ -158,19 +201,15 @@ impl Driver {
         self.node.borrow_mut()
     }
 
-    /// Does what another thread wants; the node settles afterwards.
-    fn carry_out(self: &Rc<Self>, command: Command, waiting: &AtomicUsize) {
-        match command {
-            Command::Use(use_driver) => use_driver(self),
-            Command::Send { to, elements } => {
-                waiting.fetch_sub(elements.len(), Ordering::Relaxed);
-                let mut node = self.node.borrow_mut();
-                let sent = node.with(self.start.elapsed(), |context| context.forward(&to, packet(&elements).elements()));
-                if let Err(error) = sent {
-                    // It fits into cbor, and not into the framing of the peer.
-                    self.tell(NodeEvent::NotSent { to, error });
-                }
-            }
+    /// Sends what another thread has encoded; the node settles afterwards.
+    fn send(&self, to: PortId, elements: &[u8]) {
+        let sent = packet(elements).and_then(|packet| {
+            let mut node = self.node.borrow_mut();
+            node.with(self.start.elapsed(), |context| context.forward(&to, packet.elements()))
+        });
+        if let Err(error) = sent {
+            // It fits into cbor, and not into the framing of the peer.
+            self.tell(NodeEvent::NotSent { to, error });
         }
     }
 
@@ -215,7 +254,12 @@ impl Driver {
             NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, %reasons, "not reached"),
             NodeEvent::Refused { node: peer, address, error } => {
                 let peer = peer.as_ref().map(ToString::to_string);
-                tracing::info!(node, peer, address, error, "no connection");
+                // Whoever runs the node should hear once that it does not reach what it was told to reach.
+                if address.clone().is_some_and(|address| self.told.borrow_mut().insert(address)) {
+                    tracing::warn!(node, peer, address, error, "no connection; this is told once for each address");
+                } else {
+                    tracing::info!(node, peer, address, error, "no connection");
+                }
             }
             NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
             NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
@@ -247,12 +291,20 @@ impl Driver {
         self.with_node(|node, now| node.closed(now, id, error));
     }
 
-    /// Goes on until everything is written, or for so long.
+    /// Goes on until the others have taken everything, or for so long.
     async fn last_words(self: &Rc<Self>) {
         let end = Instant::now() + LAST_WORDS;
-        while Instant::now() < end && (self.node().waiting() > 0 || self.node().has_work()) {
-            sleep(Duration::from_millis(1)).await;
+        let wait_until = async |done: &dyn Fn() -> bool| {
+            while Instant::now() < end && !done() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        wait_until(&|| self.node().waiting() == 0 && !self.node().has_work()).await;
+        for wake in self.connections.borrow().values() {
+            wake.last.set(true);
+            wake.output.notify_one();
         }
+        wait_until(&|| self.connections.borrow().is_empty()).await;
     }
 }
 
@@ -267,15 +319,17 @@ async fn timer_task(driver: Rc<Driver>) {
         driver.armed.set(if busy { Duration::ZERO } else { deadline.unwrap_or(Duration::MAX) });
         match deadline {
             _ if busy => tokio::task::yield_now().await,
-            Some(deadline) => {
-                tokio::select! {
-                    () = sleep_until(driver.start + deadline) => {}
-                    () = driver.timer.notified() => continue,
-                }
-            }
             None => {
                 driver.timer.notified().await;
                 continue;
+            }
+            Some(deadline) => {
+                // One beyond all time never comes.
+                let due = driver.start.checked_add(deadline);
+                tokio::select! {
+                    () = sleep_until(due.unwrap_or(driver.start)), if due.is_some() => {}
+                    () = driver.timer.notified() => continue,
+                }
             }
         }
         driver.with_node(Node::run);
@@ -294,15 +348,19 @@ async fn dial_task(driver: Rc<Driver>, dial: DialId, address: String) {
 
 /// Accepts connections for as long as the node runs.
 async fn listen_task(driver: Rc<Driver>, listener: TcpListener) {
+    let mut failing = false;
     loop {
         // A connection that could not be taken on is its own loss; out of descriptors, a pause lets others end.
         let taken = match listener.accept().await {
             Ok((stream, _)) => driver.take_on(stream, Role::Acceptor, None),
             Err(error) => Err(error),
         };
-        if let Err(error) = taken {
-            tracing::debug!(%error, "a connection was not taken on");
+        if let Err(error) = &taken {
+            if !failing {
+                tracing::warn!(%error, "a connection was not taken on; this is not told again before one is");
+            }
             sleep(Duration::from_millis(10)).await;
         }
+        failing = taken.is_err();
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 use std::{fmt, io};
@@ -22,7 +22,8 @@ use crate::events::{self, Events};
 use crate::message::Message;
 use crate::watch::Watch;
 
-/// A node that runs on a thread of its own. It ends when the last handle is gone, after what was sent before has been written.
+/// A node that runs on a thread of its own. It ends when it is [stopped](Self::stop), or when the last handle is gone; code of its own ports that holds a
+/// handle keeps it alive. What was sent before still goes out, for up to a second, unless the process ends before: wait for `stop` to be sure.
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -55,7 +56,21 @@ pub(crate) enum Command {
     /// Use the driver.
     Use(Box<UseDriver>),
     /// Send the elements, which are a packet in cbor without a port name.
-    Send { to: PortId, elements: Vec<u8> },
+    Send { to: PortId, elements: Vec<u8>, _reserved: Reserved },
+    /// End the node, and tell when it has ended.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A part of what may wait for the node's thread; given back when this is dropped.
+pub(crate) struct Reserved {
+    waiting: Arc<AtomicUsize>,
+    octets: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.octets, Ordering::Relaxed);
+    }
 }
 
 /// The node has ended.
@@ -85,12 +100,47 @@ pub enum CallError {
     /// The port has ended, or the time is up.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// The message cannot be written.
+    /// The call was not taken.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The own node has ended.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NotSent(#[from] SendError),
+}
+
+impl From<EncodeError> for CallError {
+    fn from(error: EncodeError) -> Self {
+        CallError::NotSent(error.into())
+    }
+}
+
+impl From<Stopped> for CallError {
+    fn from(stopped: Stopped) -> Self {
+        CallError::NotSent(stopped.into())
+    }
+}
+
+/// A call that is waited for; when that is dropped, the call is given up.
+struct Calling<'n> {
+    node: &'n Node,
+    /// The port for the answer, once it is known; none if there is nothing to give up.
+    reply: Option<Arc<OnceLock<PortId>>>,
+}
+
+impl Calling<'_> {
+    /// There is nothing to give up any more.
+    fn has_ended(mut self) {
+        self.reply = None;
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        let Some(reply) = self.reply.take() else { return };
+        // It comes behind the command that makes the port.
+        self.node.command(move |driver| {
+            if let Some(reply) = reply.get() {
+                driver.with_context(|context| context.end(reply, Reasons::normal()));
+            }
+        });
+    }
 }
 
 impl Node {
@@ -105,10 +155,9 @@ impl Node {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (started, has_started) = oneshot::channel();
         let name = format!("aemp {id}");
-        let taken = waiting.clone();
         let (teller, first_events) = broadcast::channel(events::WAITING);
         let events = teller.subscribe();
-        thread::Builder::new().name(name).spawn(move || driver::run(&config, inbox, &taken, teller, started))?;
+        thread::Builder::new().name(name).spawn(move || driver::run(&config, inbox, teller, started))?;
         let addresses = has_started.await.map_err(|_| io::Error::other("the node's thread has ended"))??;
         let first_events = Mutex::new(Some(first_events));
         let shared = Shared { id, addresses, send_limits, queue, waiting, commands, first_events, events };
@@ -128,6 +177,45 @@ impl Node {
     pub(crate) fn command(&self, command: impl FnOnce(&Rc<Driver>) + Send + 'static) {
         // A node that has ended drops what the command would have answered with, and that is how it is noticed.
         let _ended = self.shared.commands.send(Command::Use(Box::new(command)));
+    }
+
+    /// Makes room for something that is to wait for the node's thread.
+    fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
+        /// About what a command costs beside what is encoded.
+        const COST: usize = 256;
+        let (waiting, octets) = (self.shared.waiting.clone(), octets + COST);
+        let before = waiting.fetch_add(octets, Ordering::Relaxed);
+        let reserved = Reserved { waiting, octets };
+        // One message always has room.
+        if before > 0 && before + octets > self.shared.queue { Err(SendError::Full(before)) } else { Ok(reserved) }
+    }
+
+    /// Asks for something that must be undone if nobody waits for it any more.
+    pub(crate) async fn ask_or_undo<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Context<'_>) -> R + Send + 'static,
+        undo: impl FnOnce(&mut Context<'_>, R) + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.command(move |driver| {
+            driver.with_context(|context| {
+                let made = ask(context);
+                if let Err(made) = answer.send(made) {
+                    undo(context, made);
+                }
+            });
+        });
+        answered.await.map_err(|_| Stopped)
+    }
+
+    /// Ends the node: its ports are gone when this returns, and what was sent before has been taken by the other nodes, or a second has passed.
+    /// All handles of the node are of no more use then.
+    pub async fn stop(&self) {
+        let (stopped, has_stopped) = oneshot::channel();
+        // One that has ended already need not be told.
+        if self.shared.commands.send(Command::Stop(stopped)).is_ok() {
+            let _it_ends = has_stopped.await;
+        }
     }
 
     async fn ask<R: Send + 'static>(&self, ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static) -> Result<R, Stopped> {
@@ -189,7 +277,7 @@ impl Node {
         &self,
         handler: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + Send + 'static,
     ) -> Result<PortId, Stopped> {
-        self.with(|context| context.port(handler)).await
+        self.ask_or_undo(|context| context.port(handler), |context, port| context.end(&port, Reasons::normal())).await
     }
 
     /// Sends a message. It never blocks: what cannot be sent at once waits, and when it is lost, the watches on the port and on its node fire.
@@ -201,12 +289,8 @@ impl Node {
     pub fn send<T: Serialize + ?Sized>(&self, to: &PortId, elements: &T) -> Result<(), SendError> {
         let mut octets = Vec::new();
         Framing::Cbor.encode_elements(elements, &self.shared.send_limits, &mut octets)?;
-        let waiting = self.shared.waiting.fetch_add(octets.len(), Ordering::Relaxed);
-        if waiting > self.shared.queue {
-            self.shared.waiting.fetch_sub(octets.len(), Ordering::Relaxed);
-            return Err(SendError::Full(waiting));
-        }
-        let command = Command::Send { to: to.clone(), elements: octets };
+        let reserved = self.reserve(octets.len())?;
+        let command = Command::Send { to: to.clone(), elements: octets, _reserved: reserved };
         self.shared.commands.send(command).map_err(|_| Stopped.into())
     }
 
@@ -244,7 +328,7 @@ impl Node {
     }
 
     /// Sends a message with a port for the answer as its last element, and waits for that. Without a time-out it waits until the answer
-    /// comes or the port ends; with one the port is not watched.
+    /// comes or the port ends; with one the port is not watched. When this is dropped, the call is given up.
     ///
     /// # Errors
     ///
@@ -257,28 +341,36 @@ impl Node {
     ) -> Result<Message, CallError> {
         let mut octets = Vec::new();
         Framing::Cbor.encode_elements(elements, &self.shared.send_limits, &mut octets)?;
+        let reserved = self.reserve(octets.len())?;
         let (answer, answered) = oneshot::channel::<Result<Message, CallError>>();
         let to = to.clone();
+        let reply = Arc::new(OnceLock::new());
+        let calling = Calling { node: self, reply: Some(reply.clone()) };
         self.command(move |driver| {
+            let _reserved = reserved;
             driver.with_context(|context| {
                 let answer = Rc::new(std::cell::Cell::new(Some(answer)));
                 let tell = move |result| {
                     let _nobody_waits = answer.take().map(|answer: oneshot::Sender<_>| answer.send(result));
                 };
                 let cannot = tell.clone();
-                let called =
-                    context.call_with(&to, driver::packet(&octets).elements(), timeout, move |context, elements| {
-                        tell(match elements {
-                            Ok(elements) => Message::new(context.source(), elements).map_err(Into::into),
-                            Err(error) => Err(error.into()),
-                        });
+                let answered = move |context: &mut Context<'_>, elements: Result<Elements<'_>, NoAnswer>| {
+                    tell(match elements {
+                        Ok(elements) => Message::new(context.source(), elements).map_err(Into::into),
+                        Err(error) => Err(error.into()),
                     });
-                if let Err(error) = called {
-                    cannot(Err(error.into()));
+                };
+                let called =
+                    driver::packet(&octets).and_then(|packet| context.call_with(&to, packet.elements(), timeout, answered));
+                match called {
+                    Ok(port) => drop(reply.set(port)),
+                    Err(error) => cannot(Err(error.into())),
                 }
             });
         });
-        answered.await.map_err(|_| Stopped)?
+        let answer = answered.await.map_err(|_| Stopped)?;
+        calling.has_ended();
+        answer
     }
 
     /// Watches a port, or a node under its bare ID: the watch stands when this returns. It is a future that waits until the port ends or its
@@ -301,13 +393,15 @@ impl Node {
     pub async fn watch(&self, port: &PortId) -> Result<Watch, Stopped> {
         let (fire, fired) = oneshot::channel();
         let port = port.clone();
-        let handle = self
-            .with(move |context| {
-                context.watch(&port, move |_, reasons| {
-                    let _nobody_waits = fire.send(reasons);
-                })
+        let set = move |context: &mut Context<'_>| {
+            context.watch(&port, move |_, reasons| {
+                let _nobody_waits = fire.send(reasons);
             })
-            .await?;
+        };
+        let undo = |context: &mut Context<'_>, handle| {
+            context.unwatch(&handle);
+        };
+        let handle = self.ask_or_undo(set, undo).await?;
         Ok(Watch::new(self.clone(), handle, fired))
     }
 
@@ -350,10 +444,13 @@ impl Node {
     ) -> Result<PortId, SendError> {
         let mut octets = Vec::new();
         Framing::Cbor.encode_elements(arguments, &self.shared.send_limits, &mut octets)?;
+        let reserved = self.reserve(octets.len())?;
         let (node, function) = (node.clone(), function.to_owned());
-        let spawned =
-            self.with(move |context| context.spawn_with(&node, &function, driver::packet(&octets).elements())).await?;
-        Ok(spawned?)
+        let spawn = move |context: &mut Context<'_>| {
+            let _reserved = reserved;
+            context.spawn_with(&node, &function, driver::packet(&octets)?.elements())
+        };
+        Ok(self.with(spawn).await??)
     }
 
     /// Lets others call and spawn a function under this name. Nothing else of this program can be called.

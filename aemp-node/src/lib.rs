@@ -148,7 +148,7 @@ pub use handle::{CallError, Node, SendError, Stopped};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use services::{echo, log, serve_database};
-pub use tasks::{ContextExt, Ended, LocalPort};
+pub use tasks::{ContextExt, LocalError, LocalPort};
 pub use tls::{Certificates, CertificatesError};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};

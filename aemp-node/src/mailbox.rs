@@ -90,17 +90,21 @@ impl Node {
         let shared = Arc::new(Shared::default());
         let filled = shared.clone();
         let id = self
-            .with(move |context| {
-                let id = context.port_without_code();
-                let (own, ended, open) = (id.clone(), filled.clone(), queue.clone());
-                context.receive(&id, move |context, elements| filled.take_in(context, &own, elements, &capacity, &queue));
-                context.watch(&id, move |_, reasons| {
-                    let _ended_once = ended.ended.set(reasons);
-                    // Only now the queue ends: whoever sees its end can see why.
-                    drop(open);
-                });
-                id
-            })
+            .ask_or_undo(
+                move |context| {
+                    let id = context.port_without_code();
+                    let (own, ended, open) = (id.clone(), filled.clone(), queue.clone());
+                    context
+                        .receive(&id, move |context, elements| filled.take_in(context, &own, elements, &capacity, &queue));
+                    context.watch(&id, move |_, reasons| {
+                        let _ended_once = ended.ended.set(reasons);
+                        // Only now the queue ends: whoever sees its end can see why.
+                        drop(open);
+                    });
+                    id
+                },
+                |context, id| context.end(&id, Reasons::normal()),
+            )
             .await?;
         Ok(Mailbox { node: self.clone(), id, messages, shared })
     }

@@ -17,7 +17,7 @@ pub struct Message {
 impl Message {
     /// Keeps elements beyond the time for which they are borrowed.
     pub(crate) fn new(source: Option<&NodeId>, elements: Elements<'_>) -> Result<Self, EncodeError> {
-        let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
+        let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
         let mut octets = Vec::new();
         elements.relay(&[], Framing::Cbor, &unlimited, &mut octets)?;
         Ok(Message { source: source.cloned(), octets: octets.into() })

@@ -12,6 +12,8 @@ pub(crate) fn prepare(stream: &TcpStream, host_timeout: Duration) -> io::Result<
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     // While nothing is under way the keepalive asks; while something is, the user time-out counts.
+    let longest = Duration::from_secs(32_767);
+    let host_timeout = host_timeout.clamp(Duration::from_secs(1), longest);
     let third = (host_timeout / 3).max(Duration::from_secs(1));
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(third).with_interval(third).with_retries(2))?;
     #[cfg(target_os = "linux")]

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aemp_proto::node::{Conduct, Supervisor};
 
@@ -14,11 +14,11 @@ use aemp_proto::node::{Conduct, Supervisor};
 struct Pulse {
     /// Odd while code runs, and another number each time.
     turn: AtomicU64,
-    /// The turn that the watchdog found to be slow, and since how many looks.
+    /// The turn that the watchdog found to be slow, and for how many microseconds it has seen it.
     slow_turn: AtomicU64,
-    looks: AtomicU64,
-    /// How often the watchdog looks.
-    every: Duration,
+    seen: AtomicU64,
+    /// When code is slow.
+    slow: Duration,
     node: String,
 }
 
@@ -35,8 +35,8 @@ impl Watchful {
         let pulse = Arc::new(Pulse {
             turn: AtomicU64::new(0),
             slow_turn: AtomicU64::new(0),
-            looks: AtomicU64::new(0),
-            every: (slow / LOOKS).max(Duration::from_millis(1)),
+            seen: AtomicU64::new(0),
+            slow,
             node: node.to_owned(),
         });
         watch_over(&pulse);
@@ -52,10 +52,8 @@ impl Supervisor for Watchful {
         let ran = catch_unwind(AssertUnwindSafe(code));
         self.turn.set(turn + 1);
         self.pulse.turn.store(turn + 1, Ordering::Relaxed);
-        let slow = (self.pulse.slow_turn.load(Ordering::Relaxed) == turn).then(|| {
-            let looks = self.pulse.looks.load(Ordering::Relaxed);
-            self.pulse.every * u32::try_from(looks).unwrap_or(u32::MAX)
-        });
+        let slow = (self.pulse.slow_turn.load(Ordering::Relaxed) == turn)
+            .then(|| Duration::from_micros(self.pulse.seen.load(Ordering::Relaxed)));
         Conduct { panic: ran.err().map(|payload| panic_text(&*payload)), slow }
     }
 }
@@ -71,7 +69,7 @@ fn watch_over(pulse: &Arc<Pulse>) {
     static WATCHED: OnceLock<Arc<Mutex<Vec<Weak<Pulse>>>>> = OnceLock::new();
     let mut first: Option<Arc<Mutex<Vec<Weak<Pulse>>>>> = None;
     let watched = WATCHED.get_or_init(|| first.insert(Arc::default()).clone());
-    watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::downgrade(pulse));
+    watched.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(pulse));
     if let Some(watched) = first {
         // Without a watchdog the nodes run as well; only nobody notices slow code.
         let begun = thread::Builder::new().name("aemp watchdog".into()).spawn(move || watchdog(&watched));
@@ -84,21 +82,30 @@ fn watch_over(pulse: &Arc<Pulse>) {
 fn watchdog(watched: &Mutex<Vec<Weak<Pulse>>>) {
     /// How often it looks when there is no node.
     const IDLE: Duration = Duration::from_millis(200);
-    // The turn of each node at the last look, and how often it has been seen.
-    let mut seen: Vec<(Weak<Pulse>, u64, u32)> = Vec::new();
+    /// The present turn of each node, when it was seen first, and whether it was told to be slow.
+    struct Seen {
+        pulse: Weak<Pulse>,
+        turn: u64,
+        since: Instant,
+        told: bool,
+    }
+    let mut seen: Vec<Seen> = Vec::new();
     loop {
-        let mut pause = IDLE;
-        seen.extend(watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..).map(|pulse| (pulse, 0, 0)));
-        seen.retain_mut(|(pulse, last, times)| {
-            let Some(pulse) = pulse.upgrade() else { return false };
-            pause = pause.min(pulse.every);
+        let (mut pause, now) = (IDLE, Instant::now());
+        let new = std::mem::take(&mut *watched.lock().unwrap_or_else(PoisonError::into_inner));
+        seen.extend(new.into_iter().map(|pulse| Seen { pulse, turn: 0, since: now, told: false }));
+        seen.retain_mut(|seen| {
+            let Some(pulse) = seen.pulse.upgrade() else { return false };
+            pause = pause.min((pulse.slow / LOOKS).max(Duration::from_millis(1)));
             let turn = pulse.turn.load(Ordering::Relaxed);
-            *times = if turn == *last && turn % 2 == 1 { *times + 1 } else { 0 };
-            *last = turn;
-            if *times >= LOOKS {
-                pulse.looks.store(u64::from(*times), Ordering::Relaxed);
+            if turn != seen.turn {
+                (seen.turn, seen.since, seen.told) = (turn, now, false);
+            }
+            let time = now - seen.since;
+            if turn % 2 == 1 && time >= pulse.slow {
+                pulse.seen.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
                 pulse.slow_turn.store(turn, Ordering::Relaxed);
-                if *times == LOOKS {
+                if !std::mem::replace(&mut seen.told, true) {
                     tracing::warn!(node = pulse.node, "code of a port holds up the node; it is named when it has ended");
                 }
             }

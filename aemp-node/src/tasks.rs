@@ -1,6 +1,7 @@
 //! Futures in a port's context: their failure ends the port, and its end drops them.
 
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
 
 use aemp_proto::names::PortId;
 use aemp_proto::node::{Context, Outcome, Reasons};
@@ -15,7 +16,7 @@ pub trait ContextExt {
     /// Runs a future on the node's thread, in the name of the own port: if it fails or panics, the port ends with `die`; if the port ends, the
     /// future is dropped. In the name of nobody it simply runs.
     ///
-    /// It shares the thread with everything else of the node, so it must not block between its waits.
+    /// It shares the thread with everything else of the node, so it must not block between its waits. In the name of a port that has ended it does not run.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -52,10 +53,16 @@ impl ContextExt for Context<'_> {
         F: Future<Output = Outcome> + 'static,
     {
         let driver = Driver::current().expect("this runs on a node's thread");
+        if self.has_ended() {
+            return;
+        }
         let own = self.own_port();
         let (ended, end) = oneshot::channel::<()>();
         let watch = own.as_ref().map(|own| self.watch(own, move |_, _| drop(ended)));
-        let mut task = spawn_local(future(LocalPort { driver: driver.clone(), port: own.clone() }));
+        let local = LocalPort { driver: Rc::downgrade(&driver), port: own.clone() };
+        let mut future = Box::pin(future(local));
+        let watching = driver.clone();
+        let mut task = spawn_local(poll_fn(move |context| watching.watched(|_| future.as_mut().poll(context))));
         spawn_local(async move {
             let result = tokio::select! {
                 result = &mut task => result,
@@ -85,18 +92,26 @@ impl ContextExt for Context<'_> {
 /// A way back into the node, for a future that runs on its thread in the name of a port.
 #[derive(Clone)]
 pub struct LocalPort {
-    driver: Rc<Driver>,
+    /// The node holds its ports, and they may hold this.
+    driver: Weak<Driver>,
     port: Option<PortId>,
 }
 
-/// The port in whose name a future ran has ended.
+/// The port in whose name a future ran cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the port has ended")]
-pub struct Ended;
+#[non_exhaustive]
+pub enum LocalError {
+    /// It has ended, or its node has.
+    #[error("the port has ended")]
+    Ended,
+    /// Code is running in the node at this moment, and has called this.
+    #[error("code that runs in the node has a context of its own")]
+    InUse,
+}
 
-impl From<Ended> for aemp_proto::node::Failure {
-    fn from(ended: Ended) -> Self {
-        ended.to_string().into()
+impl From<LocalError> for aemp_proto::node::Failure {
+    fn from(error: LocalError) -> Self {
+        error.to_string().into()
     }
 }
 
@@ -110,15 +125,13 @@ impl LocalPort {
     ///
     /// # Errors
     ///
-    /// When the port has ended.
-    ///
-    /// # Panics
-    ///
-    /// When it is called from code that runs in the node already: that has a [`Context`] of its own.
-    pub fn with<R>(&self, code: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Ended> {
-        match &self.port {
-            Some(port) => self.driver.with_node(|node, now| node.within(now, port, code)).ok_or(Ended),
-            None => Ok(self.driver.with_context(code)),
-        }
+    /// When the port has ended; or when this is called from code that runs in the node already, which has a [`Context`] of its own.
+    pub fn with<R>(&self, code: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, LocalError> {
+        let driver = self.driver.upgrade().ok_or(LocalError::Ended)?;
+        let result = match &self.port {
+            Some(port) => driver.try_with_node(|node, now| node.within(now, port, code)),
+            None => driver.try_with_node(|node, now| Some(node.with(now, code))),
+        };
+        result.ok_or(LocalError::InUse)?.ok_or(LocalError::Ended)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
+use aemp_proto::line::Greeting;
 
 /// Gets each line and each message that passes. It runs on the node's thread and must not block for long.
 ///
@@ -89,7 +90,7 @@ impl Tapped {
             if let (Some(node), false) = (node, sent) {
                 self.peer = node;
             }
-            (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &text });
+            (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &printable(&text) });
         }
     }
 }
@@ -107,7 +108,7 @@ impl Stream {
                 *passed += 1;
                 match number {
                     0 => {
-                        let node = line.split(';').nth(2).map(str::to_owned);
+                        let node = Greeting::parse(line.as_bytes()).ok().map(|greeting| greeting.node.to_string());
                         Some((line.to_owned(), node))
                     }
                     1 => Some((shorten(line, 16), None)),
@@ -145,6 +146,15 @@ impl Stream {
         let data = if method.starts_with("hmac_") || method.starts_with("tls_") { shorten(data, 8) } else { "…".into() };
         format!("{method};{data};{rest}")
     }
+}
+
+/// What strangers send does not move anybody's cursor.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        c if c.is_control() => c.escape_default().collect(),
+        c => String::from(c),
+    };
+    text.chars().map(escape).collect()
 }
 
 fn shorten(text: &str, shown: usize) -> String {

@@ -90,9 +90,8 @@ impl Certificates {
     ///
     /// As [`shared`](Self::shared) and [`issued`](Self::issued), and when a file cannot be read.
     pub fn from_files(certificate: &Path, authority: Option<&Path>) -> Result<Self, CertificatesError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| CertificatesError::File(path.display().to_string(), error))
-        };
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|error| CertificatesError::File(path.display().to_string(), error));
         match authority {
             Some(authority) => Self::issued(&read(certificate)?, &read(authority)?),
             None => Self::shared(&read(certificate)?),

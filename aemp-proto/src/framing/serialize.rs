@@ -134,15 +134,20 @@ struct Encoder<'l, W> {
     start: usize,
     depth: usize,
     values: usize,
+    /// Something was not written: there is no packet, also if whoever serializes goes on.
+    failed: bool,
 }
 
 impl<'l, W: Writer> Encoder<'l, W> {
     fn new(writer: W, limits: &'l Limits, port: Option<&'l str>, wrap: bool) -> Self {
-        Encoder { start: writer.octets(), writer, limits, port, wrap, depth: 0, values: 0 }
+        Encoder { start: writer.octets(), writer, limits, port, wrap, depth: 0, values: 0, failed: false }
     }
 
     fn packet<T: Serialize + ?Sized>(&mut self, elements: &T) -> Result<(), EncodeError> {
         elements.serialize(&mut *self)?;
+        if self.failed || self.depth != 0 {
+            return Err(ser::Error::custom("its type has passed over an error in one of its parts"));
+        }
         self.check_octets()
     }
 
@@ -153,7 +158,7 @@ impl<'l, W: Writer> Encoder<'l, W> {
     #[inline]
     fn count(&mut self) -> Result<(), EncodeError> {
         self.values += 1;
-        self.limits.check_values(self.values).map_err(EncodeError::Limit)
+        self.limits.check_values(self.values).map_err(EncodeError::Limit).inspect_err(|_| self.failed = true)
     }
 
     #[inline]
@@ -206,6 +211,7 @@ impl<'l, W: Writer> Encoder<'l, W> {
         self.count()?;
         write(&mut self.writer);
         if alone {
+            self.depth -= 1;
             self.writer.end_array(Some(1));
         }
         Ok(())

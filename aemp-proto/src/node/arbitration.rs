@@ -60,7 +60,7 @@ impl Node {
             && !up.suspect
         {
             if up.probe.is_none() {
-                up.probe = Some(self.core.now + self.core.config.probe_timeout);
+                up.probe = Some(self.core.now.saturating_add(self.core.config.probe_timeout));
                 self.ask_for_life(index);
             }
             return;
@@ -153,7 +153,7 @@ impl Node {
 
     /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no secret.
     pub(super) fn hurry(&mut self) {
-        let patience = 2 * self.core.config.probe_timeout;
+        let patience = self.core.config.probe_timeout.saturating_mul(2);
         let waits =
             |node: &NodeId| self.connections.values().any(|other| !other.accepted && other.node.as_ref() == Some(node));
         let late = |connection: &Connection| {

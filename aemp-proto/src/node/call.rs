@@ -32,6 +32,8 @@ impl Context<'_> {
     /// elements of the answer, or with the reason why there will be none. Without a time-out it waits until the port ends; with one the port
     /// is not watched, so that the time-out is the only way to hear that there is no answer.
     ///
+    /// Gives the port for the answer: to end it is to give the call up.
+    ///
     /// # Errors
     ///
     /// When the message cannot be written; `answer` does not run then.
@@ -61,7 +63,7 @@ impl Context<'_> {
         elements: &T,
         timeout: Option<Duration>,
         answer: impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> O + 'static,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<PortId, EncodeError> {
         let limits = self.core.send_limits();
         let mut message = Vec::new();
         Framing::Cbor.encode_elements(elements, &limits, &mut message)?;
@@ -79,9 +81,10 @@ impl Context<'_> {
         elements: Elements<'_>,
         timeout: Option<Duration>,
         answer: impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> O + 'static,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<PortId, EncodeError> {
         let owner = self.port;
-        let Some(reply) = self.core.ports.make(None) else { return Ok(()) };
+        // Only names can be taken.
+        let Some(reply) = self.core.ports.make(None) else { return Ok(self.core.id.port("")) };
         let id = self.core.port_id(reply);
         // The watch comes before the message, so that it notices whatever happens to that.
         let waiting = Rc::new(Cell::new(Some(answer)));
@@ -121,6 +124,6 @@ impl Context<'_> {
             return Err(error);
         }
         self.core.hold_call(owner, reply);
-        Ok(())
+        Ok(id)
     }
 }

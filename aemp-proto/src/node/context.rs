@@ -39,6 +39,11 @@ impl<'a> Context<'a> {
         Some(self.core.port_id(port))
     }
 
+    /// Whether the port in whose name this runs has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.port.is_some_and(|port| self.core.ports.get(port).is_none())
+    }
+
     /// The node that sent the message that is being handled.
     pub fn source(&self) -> Option<&NodeId> {
         self.source
@@ -98,14 +103,16 @@ impl<'a> Context<'a> {
     /// Sets or takes away the code for messages that no tag fits.
     pub fn set_default(&mut self, port: &PortId, handler: Option<Handler>) {
         if let Some(key) = self.own(port) {
-            self.core.ports.set_default(key, handler);
+            let before = self.core.ports.set_default(key, handler);
+            self.core.discard(before);
         }
     }
 
     /// Sets or takes away the code for a tag.
     pub fn set_tag(&mut self, port: &PortId, tag: &str, handler: Option<Handler>) {
         if let Some(key) = self.own(port) {
-            self.core.ports.set_tag(key, tag, handler);
+            let before = self.core.ports.set_tag(key, tag, handler);
+            self.core.discard(before);
         }
     }
 

@@ -184,7 +184,7 @@ impl Core {
         code: impl FnOnce(&mut Context<'_>) -> Outcome,
     ) {
         if port.is_some_and(|port| self.ports.get(port).is_none()) {
-            return;
+            return self.discard(code);
         }
         if let Err(failure) = self.supervised(port, |core| code(&mut Context::new(core, port, source))).flatten() {
             match port {
@@ -218,7 +218,8 @@ impl Core {
     pub(super) fn run_port(&mut self, port: PortKey, elements: Elements<'_>, source: Option<&NodeId>) {
         let Some(mut running) = self.ports.take_code(port) else { return };
         let ran = self.supervised(Some(port), |core| running.run(&mut Context::new(core, Some(port), source), elements));
-        self.ports.put_back(running);
+        let rest = self.ports.put_back(running);
+        self.discard(rest);
         match ran {
             Ok(Ran::Done(Ok(()))) => {}
             Ok(Ran::Done(Err(failure))) | Err(failure) => self.end(port, &Reasons::die(failure.0)),
@@ -247,7 +248,8 @@ impl Core {
         let Some(mut ended) = self.ports.remove(port) else { return };
         if let Some(held) = ended.held.take() {
             for key in held.timers {
-                self.timers.remove(key);
+                let task = self.timers.remove(key);
+                self.discard(task);
             }
             for (id, target) in held.watches {
                 self.unwatch(&WatchHandle { target, id });
@@ -256,7 +258,9 @@ impl Core {
                 self.end(reply, &Reasons::normal());
             }
         }
-        for watcher in ended.watchers {
+        let watchers = core::mem::take(&mut ended.watchers);
+        self.discard(ended);
+        for watcher in watchers {
             match watcher {
                 Watcher::Own(watch) => self.fire(watch, reasons.clone()),
                 Watcher::Peer(index) => {
@@ -330,7 +334,7 @@ impl Core {
         self.forget_watch(&watch);
         // It may have been given up meanwhile (`MON-12`).
         if !self.firing.remove(&watch.id) {
-            return;
+            return self.discard(watch);
         }
         match watch.action {
             // A normal end does not spread.
@@ -392,11 +396,15 @@ impl Core {
         let target = &watch.target;
         if *target.node() == self.id {
             let given_up = self.ports.find(target.port()).and_then(|port| self.ports.unwatch(port, watch.id));
-            return given_up.inspect(|watch| self.forget_watch(watch)).is_some();
+            let given_up = given_up.inspect(|watch| self.forget_watch(watch));
+            let was_there = given_up.is_some();
+            self.discard(given_up);
+            return was_there;
         }
         let Some(&index) = self.by_node.get(target.node()) else { return false };
         let Some((given_up, last)) = self.peers[index].unwatch(target.port(), watch.id) else { return false };
         self.forget_watch(&given_up);
+        self.discard(given_up);
         if last && !target.port().is_empty() {
             self.send_to_node(index, &("mon0", target.port()));
         }
@@ -564,7 +572,7 @@ impl Core {
     #[inline]
     pub(super) fn tell_ready(&mut self, index: usize) {
         let peer = &mut self.peers[index];
-        if !peer.when_ready.is_empty() && peer.waiting() < self.config.ready {
+        if !peer.when_ready.is_empty() && peer.waiting() < self.config.ready.max(1) {
             let ready = core::mem::take(&mut peer.when_ready);
             self.steps.extend(ready.into_iter().map(|(port, task)| Step::Run(port, task)));
         }
@@ -574,7 +582,8 @@ impl Core {
     pub(super) fn when_ready(&mut self, node: &NodeId, port: Option<PortKey>, task: Task) {
         let ready = self.config.ready;
         match self.known_peer(node) {
-            Some(index) if self.peers[index].waiting() >= ready => self.peers[index].when_ready.push((port, task)),
+            // Nothing is below a mark of nothing.
+            Some(index) if self.peers[index].waiting() >= ready.max(1) => self.peers[index].when_ready.push((port, task)),
             _ => self.later(port, task),
         }
     }

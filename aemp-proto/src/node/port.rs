@@ -68,7 +68,7 @@ impl Port {
 
 /// The code of a port.
 #[derive(Default)]
-struct Code {
+pub(super) struct Code {
     default: Option<Handler>,
     tags: Vec<(Box<str>, Handler)>,
     /// Changes that were made while the code ran; `None` while it does not run.
@@ -81,22 +81,32 @@ enum Change {
 }
 
 impl Code {
-    fn change(&mut self, change: Change) {
-        match &mut self.running {
-            Some(changes) => changes.push(change),
-            None => self.apply(change),
+    /// Makes a change, or notes it for later; gives the code that is of no use any more.
+    fn change(&mut self, change: Change) -> Option<Handler> {
+        if let Some(changes) = &mut self.running {
+            changes.push(change);
+            return None;
         }
+        self.apply(change)
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change) -> Option<Handler> {
         match change {
-            Change::Default(handler) => self.default = handler,
+            Change::Default(handler) => core::mem::replace(&mut self.default, handler),
             Change::Tag(tag, handler) => {
-                self.tags.retain(|(other, _)| *other != tag);
+                let place = self.tags.iter().position(|(other, _)| *other == tag);
+                let before = place.map(|place| self.tags.swap_remove(place).1);
                 self.tags.extend(handler.map(|handler| (tag, handler)));
+                before
             }
         }
     }
+}
+
+/// Code that is of no use any more: to drop it is to run code of its author's.
+pub(super) enum Discarded {
+    Code(#[expect(dead_code, reason = "it is only dropped")] Code),
+    Handlers(#[expect(dead_code, reason = "they are only dropped")] Vec<Handler>),
 }
 
 /// The code of a port, taken out of the table while it runs.
@@ -207,16 +217,14 @@ impl Ports {
         }
     }
 
-    pub(super) fn set_default(&mut self, key: PortKey, handler: Option<Handler>) {
-        if let Some(port) = self.get(key) {
-            port.code.change(Change::Default(handler));
-        }
+    /// Gives the code that is of no use any more.
+    pub(super) fn set_default(&mut self, key: PortKey, handler: Option<Handler>) -> Option<Handler> {
+        self.get(key)?.code.change(Change::Default(handler))
     }
 
-    pub(super) fn set_tag(&mut self, key: PortKey, tag: &str, handler: Option<Handler>) {
-        if let Some(port) = self.get(key) {
-            port.code.change(Change::Tag(tag.into(), handler));
-        }
+    /// Gives the code that is of no use any more.
+    pub(super) fn set_tag(&mut self, key: PortKey, tag: &str, handler: Option<Handler>) -> Option<Handler> {
+        self.get(key)?.code.change(Change::Tag(tag.into(), handler))
     }
 
     /// Takes the code of a port out to run it.
@@ -229,12 +237,14 @@ impl Ports {
         Some(Running { key, code, lenient: port.named.is_some() })
     }
 
-    /// Puts code back that has run, with the changes that were made meanwhile; drops it if the port has ended.
-    pub(super) fn put_back(&mut self, running: Running) {
-        if let Some(port) = self.get(running.key) {
-            let changes = core::mem::replace(&mut port.code, running.code).running.unwrap_or_default();
-            changes.into_iter().for_each(|change| port.code.apply(change));
+    /// Puts code back that has run, with the changes that were made meanwhile; gives what is of no use any more.
+    pub(super) fn put_back(&mut self, running: Running) -> Option<Discarded> {
+        let Some(port) = self.get(running.key) else { return Some(Discarded::Code(running.code)) };
+        let changes = core::mem::replace(&mut port.code, running.code).running.unwrap_or_default();
+        if changes.is_empty() {
+            return None;
         }
+        Some(Discarded::Handlers(changes.into_iter().flat_map(|change| port.code.apply(change)).collect()))
     }
 
     /// Takes a watch off a port.

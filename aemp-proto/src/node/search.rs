@@ -125,7 +125,7 @@ impl Searches {
     /// Nothing came of a search: if it is for a global node, there is another one later.
     fn failed(&mut self, node: &NodeId, now: Duration) {
         if let Some(kept) = self.kept.get_mut(node).filter(|kept| kept.next.is_none()) {
-            kept.next = Some(now + self.jitter.of(kept.wait));
+            kept.next = Some(now.saturating_add(self.jitter.of(kept.wait)));
             kept.wait *= 2;
         }
     }

@@ -101,8 +101,8 @@ impl Seeds {
         if seed.own {
             return Some(seed.address.clone());
         }
-        seed.next = Some(now + self.jitter.of(seed.wait));
-        seed.wait = (seed.wait * 2).min(backoff);
+        seed.next = Some(now.saturating_add(self.jitter.of(seed.wait)));
+        seed.wait = seed.wait.saturating_mul(2).min(backoff);
         Some(seed.address.clone())
     }
 

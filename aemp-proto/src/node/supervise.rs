@@ -41,6 +41,15 @@ impl Core {
         result.ok_or_else(|| Failure::from(conduct.panic.unwrap_or_default()))
     }
 
+    /// Drops what came from the code of ports: that runs code, too.
+    pub(super) fn discard<T>(&mut self, thing: T) {
+        if core::mem::needs_drop::<T>()
+            && let Err(failure) = self.supervised(None, |_| drop(thing))
+        {
+            self.events.push_back(NodeEvent::TaskFailed(failure));
+        }
+    }
+
     pub(super) fn supervise(&mut self, supervisor: Rc<dyn Supervisor>) {
         self.supervisor = Some(supervisor);
     }

@@ -49,8 +49,9 @@ impl Core {
 
     /// Gives a timer up; false if it has run, or is about to.
     pub(super) fn cancel(&mut self, timer: &TimerHandle) -> bool {
-        let Some((port, _)) = self.timers.remove(timer.0) else { return false };
+        let Some((port, task)) = self.timers.remove(timer.0) else { return false };
         self.forget_timer(port, timer.0);
+        self.discard(task);
         true
     }
 

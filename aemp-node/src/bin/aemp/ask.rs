@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::options::{Join, seconds};
-use crate::{Failure, say};
+use crate::{Failure, say, tell};
 
 /// A message for a port.
 #[derive(Args)]
@@ -60,7 +60,18 @@ pub(crate) async fn snd(join: Join, message: Message) -> Result<(), Failure> {
 pub(crate) async fn cal(join: Join, message: Message, timeout: Option<f64>) -> Result<(), Failure> {
     let (to, elements) = message.parse()?;
     let timeout = timeout.map(|timeout| seconds("--timeout", timeout)).transpose()?;
-    let answer = join.join().await?.call(&to, &elements, timeout).await.map_err(Failure::refused)?;
+    let call = async {
+        let node = join.join().await?;
+        node.call(&to, &elements, timeout).await.map_err(Failure::refused)
+    };
+    let answer = match timeout {
+        None => call.await?,
+        // Joining is part of the time.
+        Some(timeout) => match tokio::time::timeout(timeout, call).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(Failure::refused(format!("no answer within {timeout:?}"))),
+        },
+    };
     say(json(&answer.values())?)
 }
 
@@ -68,7 +79,7 @@ pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {
     let port = port_id(port)?;
     let node = join.join().await?;
     let ended = node.watch(&port).await.map_err(Failure::refused)?;
-    eprintln!("watching {port}");
+    tell(format_args!("watching {port}"));
     let reasons = ended.await.map_err(Failure::refused)?;
     say(json(reasons.values())?)
 }

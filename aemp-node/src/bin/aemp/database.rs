@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::ask::{element, json};
 use crate::options::Join;
-use crate::{Failure, say};
+use crate::{Failure, say, tell};
 
 /// What can be done with the database.
 #[derive(Subcommand)]
@@ -112,7 +112,7 @@ impl Verb {
                 let entry = own.db_set(&family, &key, &element(&value)?).await.map_err(Failure::usage)?;
                 // The answer comes behind the change.
                 answered(own.db_keys(&family)).await?;
-                eprintln!("set for as long as this runs");
+                tell("set for as long as this runs");
                 tokio::signal::ctrl_c().await.map_err(Failure::refused)?;
                 drop(entry);
                 Ok(())

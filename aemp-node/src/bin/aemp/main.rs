@@ -118,15 +118,27 @@ fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::refused(format!("cannot print: {error}")))
 }
 
+/// Tells something on standard error. When nobody reads that any more, there is nobody to tell.
+fn tell(line: impl std::fmt::Display) {
+    let _nobody_reads = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let level = match arguments.verbose {
-        0 => LevelFilter::WARN,
+        0 if matches!(arguments.command, Command::Run(_)) => LevelFilter::WARN,
+        // What is wrong they say themselves, in one line.
+        0 => LevelFilter::ERROR,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false)
+        .init();
     let result = match arguments.command {
         Command::Run(run) => run.run().await,
         Command::Snd { join, message } => ask::snd(join, message).await,
@@ -141,7 +153,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("aemp: {}", failure.text);
+            tell(format_args!("aemp: {}", failure.text));
             ExitCode::from(failure.code)
         }
     }

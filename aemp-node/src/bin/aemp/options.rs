@@ -1,6 +1,7 @@
 //! What several commands take from the command line.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Config, Events, Node, Tap};
 use clap::Args;
 
-use crate::Failure;
+use crate::{Failure, tell};
 
 /// How to be a node of the network.
 #[derive(Args)]
@@ -56,7 +57,7 @@ impl Identity {
         }
         config.node.silence = seconds("--silence", self.silence)?;
         config.node.quiet = config.node.quiet.min(config.node.silence / 3);
-        config.tap = self.wire.then(|| Tap::new(|passed| eprintln!("{passed}")));
+        config.tap = self.wire.then(|| Tap::new(|passed| tell(passed)));
         if !self.accept.is_empty() {
             config.node.link.accept = named("--accept", &self.accept, Method::from_name)?;
         }
@@ -67,11 +68,25 @@ impl Identity {
         let text = match &self.secret_file {
             Some(file) => std::fs::read_to_string(file)
                 .map_err(|error| Failure::usage(format!("--secret-file {}: {error}", file.display())))?,
-            None => std::env::var("AEMP_SECRET")
-                .map_err(|_| Failure::usage("there is no secret: use --secret-file, or set AEMP_SECRET"))?,
+            None => std::env::var("AEMP_SECRET").map_err(|error| match error {
+                VarError::NotPresent => Failure::usage("there is no secret: use --secret-file, or set AEMP_SECRET"),
+                VarError::NotUnicode(_) => Failure::usage("AEMP_SECRET is not UTF-8: use --secret-file"),
+            })?,
         };
-        Secret::from_text(text.strip_suffix('\n').unwrap_or(&text)).map_err(Failure::usage)
+        let line = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+        Secret::from_text(line).map_err(Failure::usage)
     }
+}
+
+/// Addresses that can be dialled.
+pub(crate) fn addresses(option: &str, addresses: Vec<String>) -> Result<Vec<String>, Failure> {
+    for address in &addresses {
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(Failure::usage(format!("{option}: {address:?} is no HOST:PORT")));
+        }
+    }
+    Ok(addresses)
 }
 
 /// A time from the command line.
@@ -127,7 +142,7 @@ impl Join {
     /// Starts a node and waits until it has reached the seed; what it tells from then on.
     async fn reach(self) -> Result<(Node, Events), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
-        config.seeds.clone_from(&self.seed);
+        config.seeds = addresses("--seed", self.seed.clone())?;
         let node = Node::start(config).await.map_err(Failure::refused)?;
         let mut events = node.events();
         let mut failed = BTreeMap::new();

@@ -1,12 +1,16 @@
 //! `aemp run`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
 use aemp_node::Node;
 use aemp_node::proto::global::DbError;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::Identity;
-use crate::{Failure, say};
+use crate::options::{Identity, addresses};
+use crate::{Failure, say, tell};
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -45,18 +49,20 @@ enum Service {
 impl Run {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
-        (config.binds, config.seeds, config.announce) = (self.bind, self.seed, self.announce);
+        (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
+        config.seeds = addresses("--seed", self.seed)?;
         config.node.global = self.global;
         // Before anyone can be told that we are ready.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         let (services, families) = (self.service, self.register);
+        let print = printer().map_err(Failure::refused)?;
         node.with(move |context| {
             for service in services {
                 let port = match service {
                     Service::Echo => context.named_port("echo", aemp_node::echo),
-                    Service::Log => context.named_port("log", aemp_node::log(print)),
+                    Service::Log => context.named_port("log", aemp_node::log(print.clone())),
                     Service::Database => {
                         aemp_node::serve_database(context);
                         None
@@ -77,13 +83,32 @@ impl Run {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        node.stop().await;
         Ok(())
     }
 }
 
-/// Prints a message; when nobody reads any more, the node goes on without.
-fn print(line: &str) {
-    if let Err(Failure { text, .. }) = say(line) {
-        eprintln!("aemp: {text}");
-    }
+/// A way to print lines that never waits for whoever reads them: beyond so many lines that wait, lines are dropped, and that is told.
+fn printer() -> std::io::Result<impl FnMut(&str) + Clone + Send + 'static> {
+    const WAITING: usize = 10_000;
+    let (lines, printed) = mpsc::sync_channel::<String>(WAITING);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let missing = dropped.clone();
+    thread::Builder::new().name("aemp log".into()).spawn(move || {
+        for line in printed {
+            // When nobody reads any more, the node goes on without.
+            if let Err(Failure { text, .. }) = say(line) {
+                return tell(format_args!("aemp: {text}"));
+            }
+            match missing.swap(0, Ordering::Relaxed) {
+                0 => {}
+                missing => tell(format_args!("aemp: {missing} messages were not printed: nobody read them in time")),
+            }
+        }
+    })?;
+    Ok(move |line: &str| {
+        if lines.try_send(line.to_owned()).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    })
 }
