@@ -14,7 +14,7 @@ use aemp_proto::names::PortId;
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::config::Config;
@@ -34,6 +34,9 @@ pub(crate) struct Driver {
     config: Config,
     start: Instant,
     timer: Notify,
+    listening: RefCell<Vec<JoinHandle<()>>>,
+    /// No new connections are made.
+    ending: Cell<bool>,
     /// When the timer wakes by itself: it is told of what comes before that only.
     armed: Cell<Duration>,
     events: broadcast::Sender<NodeEvent>,
@@ -136,6 +139,8 @@ impl Driver {
             config: config.clone(),
             start: Instant::now(),
             timer: Notify::new(),
+            listening: RefCell::default(),
+            ending: Cell::new(false),
             armed: Cell::new(Duration::ZERO),
             events,
             told: RefCell::default(),
@@ -146,7 +151,7 @@ impl Driver {
         for bind in &config.binds {
             for listener in addresses::listen(bind).await? {
                 addresses.extend(addresses::reachable(listener.local_addr()?)?);
-                spawn_local(listen_task(driver.clone(), listener));
+                driver.listening.borrow_mut().push(spawn_local(listen_task(driver.clone(), listener)));
             }
         }
         let announced: Vec<_> = match &config.announce[..] {
@@ -217,6 +222,7 @@ impl Driver {
         let mut node = self.node.borrow_mut();
         while let Some(action) = node.poll_action() {
             match action {
+                Action::Dial { .. } if self.ending.get() => {}
                 Action::Dial { dial, address } => drop(spawn_local(dial_task(self.clone(), dial, address))),
                 Action::StartTls { connection, tls } => {
                     if let Some(wake) = self.connections.borrow().get(&connection) {
@@ -272,6 +278,9 @@ impl Driver {
 
     /// Takes on a transport connection.
     fn take_on(self: &Rc<Self>, stream: TcpStream, role: Role, dial: Option<DialId>) -> io::Result<()> {
+        if self.ending.get() {
+            return Err(io::Error::other("this node is ending"));
+        }
         socket::prepare(&stream, self.config.host_timeout)?;
         let peer = stream.peer_addr()?.to_string();
         let mut random = [0; 32];
@@ -293,6 +302,9 @@ impl Driver {
 
     /// Goes on until the others have taken everything, or for so long.
     async fn last_words(self: &Rc<Self>) {
+        // From now on nobody comes and nobody is called.
+        self.listening.take().iter().for_each(JoinHandle::abort);
+        self.ending.set(true);
         let end = Instant::now() + LAST_WORDS;
         let wait_until = async |done: &dyn Fn() -> bool| {
             while Instant::now() < end && !done() {

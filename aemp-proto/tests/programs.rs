@@ -86,6 +86,23 @@ fn the_clients_error_names_the_cause() {
 }
 
 #[test]
+fn the_measurement_of_scaling_writes_a_table_and_a_picture_or_says_what_it_wants() {
+    let picture = std::env::temp_dir().join(format!("aemp-scaling-{}.svg", std::process::id()));
+    let run = output(Command::new(example("scaling")).args(["--csv", "10:1", "10:3", "--svg"]).arg(&picture));
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let svg = std::fs::read_to_string(&picture).expect("the picture");
+    std::fs::remove_file(&picture).expect("it is ours");
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
+    assert_eq!(text(&run.stdout).lines().count(), 3);
+    let wrong = output(Command::new(example("scaling")).arg("10:9"));
+    assert_eq!(wrong.status.code(), Some(2));
+    insta::assert_snapshot!(text(&wrong.stderr), @r#"
+    error: "10:9" is no size: it is NODES:GLOBALS, with at least one global, four other nodes, and 65,536 nodes at most
+    usage: scaling [--csv] [--svg FILE] [NODES:GLOBALS…]
+    "#);
+}
+
+#[test]
 fn the_python_script_of_the_specification_talks_to_the_listener() {
     let mut listener = Listener::start();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/minimal.py");

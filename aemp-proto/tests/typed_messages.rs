@@ -216,15 +216,15 @@ fn what_is_not_exactly_one_packet_is_not_taken_as_one() {
 fn a_type_that_passes_over_an_error_in_one_of_its_parts_writes_nothing() {
     use serde::ser::{Error as _, SerializeSeq as _};
     struct Fails;
-    impl serde::Serialize for Fails {
-        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    impl Serialize for Fails {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.serialize_seq(Some(2))?;
             Err(S::Error::custom("no more"))
         }
     }
     struct PassesOver;
-    impl serde::Serialize for PassesOver {
-        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    impl Serialize for PassesOver {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut sequence = serializer.serialize_seq(Some(1))?;
             let _passed_over = sequence.serialize_element(&Fails);
             sequence.end()

@@ -120,7 +120,11 @@ impl Shards {
         touch(&mut self.touched, &self.own, &family, &key, slot);
         match slot.0.binary_search_by(|(other, _)| other.cmp(source)) {
             Ok(place) => slot.0[place].1 = Rc::new(value),
-            Err(place) => slot.0.insert(place, (source.clone(), Rc::new(value))),
+            Err(place) => {
+                // Mostly there will be no more, so there is room for no more.
+                slot.0.reserve_exact(1);
+                slot.0.insert(place, (source.clone(), Rc::new(value)));
+            }
         }
         held.keys.entry(family).or_default().insert(key);
         Ok(())

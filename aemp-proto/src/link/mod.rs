@@ -157,6 +157,8 @@ impl Link {
         self.output.advance(octets);
         if self.output.pending().is_empty() && core::mem::take(&mut self.token_in_output) {
             self.output.wipe();
+            // Nothing as large comes any more: a node keeps what it sends elsewhere.
+            self.output = Output::default();
         }
     }
 

@@ -27,9 +27,8 @@ impl Node {
 
     /// Decides about the connections of a node that have greeted: at most one is to come up (`PEER-5` to `PEER-9`).
     pub(super) fn decide(&mut self, node: &NodeId) {
-        let of_node = self.connections.iter().filter(|(_, connection)| connection.node.as_ref() == Some(node));
         let (accepted, waiting): (Vec<_>, Vec<_>) =
-            of_node.map(|(id, connection)| (*id, connection)).partition(|(_, connection)| connection.accepted);
+            self.connections_of(node).partition(|(_, connection)| connection.accepted);
         if waiting.is_empty() {
             // Whoever greeted in its name is gone, and so is the question.
             if let Some(up) = self.core.known_peer(node).and_then(|index| self.core.peers[index].up()) {
@@ -130,7 +129,7 @@ impl Node {
         let up = Up { connection: id, framing, output, heard: now, asked: None, probe: None, suspect: false, told: waits };
         self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
-        self.handshakes -= 1;
+        self.handshakes.remove(&id);
         let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));
         let dial = connection.dial;
         self.writable.push_back(id);
@@ -142,10 +141,7 @@ impl Node {
 
     /// Closes all connections of a node but one.
     pub(super) fn refuse_others(&mut self, node: &NodeId, but: ConnectionId, text: &str) {
-        let of_node = |(id, connection): (&ConnectionId, &Connection)| {
-            (connection.node.as_ref() == Some(node) && *id != but).then_some(*id)
-        };
-        let others: Vec<_> = self.connections.iter().filter_map(of_node).collect();
+        let others: Vec<_> = self.connections_of(node).map(|(id, _)| id).filter(|id| *id != but).collect();
         for id in others {
             self.gone(id, text);
         }
@@ -154,14 +150,13 @@ impl Node {
     /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no secret.
     pub(super) fn hurry(&mut self) {
         let patience = self.core.config.probe_timeout.saturating_mul(2);
-        let waits =
-            |node: &NodeId| self.connections.values().any(|other| !other.accepted && other.node.as_ref() == Some(node));
-        let late = |connection: &Connection| {
-            connection.peer.is_none()
-                && connection.accepted_at.is_some_and(|at| self.core.now.saturating_sub(at) >= patience)
+        let waits = |node: &NodeId| self.connections_of(node).any(|(_, other)| !other.accepted);
+        let late = |id: &ConnectionId| {
+            let Some(connection) = self.connections.get(id) else { return false };
+            connection.accepted_at.is_some_and(|at| self.core.now.saturating_sub(at) >= patience)
                 && connection.node.as_ref().is_some_and(waits)
         };
-        let late: Vec<_> = self.connections.iter().filter(|(_, connection)| late(connection)).map(|(id, _)| *id).collect();
+        let late: Vec<_> = self.handshakes.iter().copied().filter(late).collect();
         for id in late {
             self.gone(id, "it takes too long, and another connection of that node waits");
         }

@@ -22,6 +22,12 @@ impl Node {
         self.core.global.master()
     }
 
+    /// How many entries of the database this node holds: those of all nodes, if it is global, else its own. One that several nodes have
+    /// set counts for each of them.
+    pub fn entries(&self) -> usize {
+        self.core.global.entries()
+    }
+
     /// Sets the addresses under which others can reach this node, for owners that know them only once they listen (`DB-4`).
     pub fn set_addresses(&mut self, now: Duration, addresses: Vec<String>) {
         self.core.now = now;
@@ -44,7 +50,7 @@ impl Node {
         match dial.0 {
             Dial::Search(number) => {
                 self.searches.greeted(number, node, self.core.now);
-                self.next_tick = self.core.now;
+                self.hurries = true;
             }
             Dial::Seed(place) => {
                 self.seeds.found(place, node);
@@ -74,7 +80,7 @@ impl Node {
         match dial.0 {
             Dial::Seed(place) => self.seeds.failed(place, now, self.core.config.backoff),
             Dial::Search(number) => {
-                self.next_tick = now;
+                self.hurries = true;
                 self.searches.ended(number, now)
             }
         }
@@ -106,7 +112,7 @@ impl Node {
     /// Takes up what has been found out; false if there was nothing.
     pub(super) fn discover(&mut self) -> bool {
         let Some(output) = self.core.discovered.pop_front() else { return false };
-        self.next_tick = self.core.now;
+        self.hurries = true;
         match output {
             Output::Found(node, addresses) => self.found(&node, addresses),
             // It may have come meanwhile.
@@ -122,11 +128,7 @@ impl Node {
         if !self.searches.is_searched(node) {
             return;
         }
-        let comes = self.seeds.knows(node)
-            || self
-                .connections
-                .values()
-                .any(|connection| connection.peer.is_none() && connection.node.as_ref() == Some(node));
+        let comes = self.seeds.knows(node) || self.connections_of(node).any(|(_, connection)| connection.peer.is_none());
         match addresses {
             Some(addresses) if !addresses.is_empty() => self.searches.found(node, addresses, self.core.now),
             _ if comes => {}
@@ -148,12 +150,21 @@ impl Node {
         }
     }
 
-    /// Goes on with all searches.
-    pub(super) fn search_on(&mut self) {
+    /// Ends the searches whose time is over.
+    pub(super) fn end_searches(&mut self) {
         let now = self.core.now;
         for node in self.searches.late(now) {
             self.searches.end(&node, now);
             self.core.global.forget(&node);
+        }
+    }
+
+    /// Dials all that is to be dialled now. What this costs does not depend on how many peers there are.
+    pub(super) fn dial(&mut self) {
+        let now = self.core.now;
+        let core = &self.core;
+        while let Some((dial, address)) = self.seeds.next_due(now, |node| core.is_up(node)) {
+            self.actions.push_back(Action::Dial { dial, address });
         }
         for node in self.searches.take_due(now, self.core.config.backoff) {
             self.search(&node);
@@ -162,5 +173,6 @@ impl Node {
         while let Some((dial, address)) = self.searches.next_due(now) {
             self.actions.push_back(Action::Dial { dial, address });
         }
+        self.hurries = false;
     }
 }

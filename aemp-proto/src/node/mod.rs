@@ -47,7 +47,8 @@ pub use timer::TimerHandle;
 pub use watch::WatchHandle;
 
 use ::core::time::Duration;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -157,9 +158,12 @@ struct Connection {
 pub struct Node {
     core: Core,
     link_config: Arc<link::Config>,
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: BTreeMap<ConnectionId, Box<Connection>>,
+    /// Those that have greeted, by node.
+    of_nodes: BTreeSet<(NodeId, ConnectionId)>,
     next_connection: u64,
-    handshakes: usize,
+    /// Those that are not up yet.
+    handshakes: BTreeSet<ConnectionId>,
     seeds: Seeds,
     searches: Searches,
     actions: VecDeque<Action>,
@@ -167,6 +171,8 @@ pub struct Node {
     /// Nodes about whose connections there is something to decide.
     undecided: Vec<NodeId>,
     next_tick: Duration,
+    /// There may be something to dial before that.
+    hurries: bool,
 }
 
 /// How often times are looked at.
@@ -186,12 +192,14 @@ impl Node {
             searches: Searches::new(random as u64),
             core: Core::new(config, random, now, unix),
             connections: BTreeMap::new(),
+            of_nodes: BTreeSet::new(),
             next_connection: 0,
-            handshakes: 0,
+            handshakes: BTreeSet::new(),
             actions: VecDeque::new(),
             writable: VecDeque::new(),
             undecided: Vec::new(),
             next_tick: now,
+            hurries: false,
         };
         if is_global {
             node.become_global(now);
@@ -230,7 +238,7 @@ impl Node {
     pub fn add_seed(&mut self, now: Duration, address: &str) {
         self.core.now = now;
         self.seeds.add(address, now);
-        self.next_tick = now;
+        self.hurries = true;
     }
 
     /// Takes the next thing to do.
@@ -279,7 +287,7 @@ impl Node {
             || self.seeds.is_waiting()
             || self.core.is_connecting()
             || self.searches.is_waiting();
-        let tick = timed.then_some(self.next_tick);
+        let tick = if self.hurries { Some(self.core.now) } else { timed.then_some(self.next_tick) };
         [self.core.timers.next(), tick].into_iter().flatten().min()
     }
 
@@ -291,6 +299,9 @@ impl Node {
         if now >= self.next_tick {
             self.next_tick = now + TICK;
             self.tick();
+        }
+        if ::core::mem::take(&mut self.hurries) {
+            self.dial();
         }
         self.settle();
     }
@@ -312,15 +323,16 @@ impl Node {
     ) -> Result<ConnectionId, Error> {
         self.core.now = now;
         let limit = self.core.config.handshakes;
-        if role == Role::Acceptor && self.handshakes >= limit {
+        if role == Role::Acceptor && self.handshakes.len() >= limit {
             return Err(LimitExceeded::Handshakes { limit }.into());
         }
         let own = OwnGreeting::new(&self.link_config, random, peer_address)?;
         let link = Link::new(self.link_config.clone(), role, own, now);
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
-        self.connections.insert(id, Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None });
-        self.handshakes += 1;
+        let connection = Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None };
+        self.connections.insert(id, Box::new(connection));
+        self.handshakes.insert(id);
         self.writable.push_back(id);
         Ok(id)
     }
@@ -435,6 +447,7 @@ impl Node {
                     let node = connection.link.peer().map(|greeting| greeting.node.clone());
                     connection.node.clone_from(&node);
                     if let Some(node) = node {
+                        self.of_nodes.insert((node.clone(), id));
                         if let Some(dial) = connection.dial {
                             self.greeted(dial, &node);
                         }
@@ -453,8 +466,7 @@ impl Node {
 
     /// A connection is over, for whatever reason.
     fn gone(&mut self, id: ConnectionId, text: &str) {
-        let Some(connection) = self.connections.remove(&id) else { return };
-        self.actions.push_back(Action::Close(id));
+        let Some(connection) = self.forget_connection(id) else { return };
         let address = connection.dial.and_then(|dial| self.dial_ended(dial));
         match connection.peer {
             Some(index) => {
@@ -463,13 +475,30 @@ impl Node {
                 }
             }
             None => {
-                self.handshakes -= 1;
                 let node = connection.node.clone();
                 self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
             }
         }
         // Another connection of that node may have waited for this one, or a probe was for this one.
         self.undecided.extend(connection.node);
+    }
+
+    /// Takes a connection out of all tables, and has it closed.
+    fn forget_connection(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let connection = self.connections.remove(&id)?;
+        self.handshakes.remove(&id);
+        if let Some(node) = &connection.node {
+            self.of_nodes.remove(&(node.clone(), id));
+        }
+        self.actions.push_back(Action::Close(id));
+        Some(connection)
+    }
+
+    /// The connections of a node that have greeted.
+    fn connections_of(&self, node: &NodeId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        let bound = |id| (node.clone(), ConnectionId(id));
+        let ids = self.of_nodes.range(bound(0)..=bound(u64::MAX)).map(|(_, id)| *id);
+        ids.filter_map(|id| Some((id, &**self.connections.get(&id)?)))
     }
 
     /// Carries out what the code of ports has caused.
@@ -488,8 +517,7 @@ impl Node {
 
     fn close_and_want(&mut self) {
         while let Some(id) = self.core.closing.pop() {
-            if let Some(connection) = self.connections.remove(&id) {
-                self.actions.push_back(Action::Close(id));
+            if let Some(connection) = self.forget_connection(id) {
                 connection.dial.and_then(|dial| self.dial_ended(dial));
                 self.undecided.extend(connection.node);
             }
@@ -498,7 +526,7 @@ impl Node {
             let node = self.core.peers[index].node.clone();
             self.seeds.want(&node, self.core.now);
             self.search(&node);
-            self.next_tick = self.core.now;
+            self.hurries = true;
         }
         while let Some(id) = self.core.told.pop() {
             self.writable.push_back(id);
@@ -509,24 +537,20 @@ impl Node {
 
     fn tick(&mut self) {
         let now = self.core.now;
-        let late: Vec<_> = self
-            .connections
-            .iter_mut()
-            .filter_map(|(id, connection)| connection.link.handle_timeout(now).err().map(|error| (*id, error)))
-            .collect();
-        for (id, error) in late {
-            self.gone(id, &error.to_string());
+        for id in self.handshakes.iter().copied().collect::<Vec<_>>() {
+            if let Some(connection) = self.connections.get_mut(&id)
+                && let Err(error) = connection.link.handle_timeout(now)
+            {
+                self.gone(id, &error.to_string());
+            }
         }
         self.hurry();
         for index in 0..self.core.peers.len() {
             self.look_after(index);
         }
         self.core.shed_load();
-        let core = &self.core;
-        while let Some((dial, address)) = self.seeds.next_due(now, |node| core.is_up(node)) {
-            self.actions.push_back(Action::Dial { dial, address });
-        }
-        self.search_on();
+        self.end_searches();
+        self.hurries = true;
     }
 
     /// Looks after the times of a peer (`MON-10`, `PEER-9`, `PEER-10`).

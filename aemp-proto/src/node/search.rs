@@ -1,6 +1,6 @@
 //! Addresses of nodes that are wanted, tried one after the other, and global nodes to which a connection is kept.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,6 +10,8 @@ use crate::names::NodeId;
 
 pub(super) struct Searches {
     searches: BTreeMap<NodeId, Search>,
+    /// Those that have an address left, by when that is tried.
+    ready: BTreeSet<(Duration, NodeId)>,
     kept: BTreeMap<NodeId, Kept>,
     /// Which node is expected where an address is dialled.
     dials: BTreeMap<u64, (NodeId, String)>,
@@ -44,6 +46,7 @@ impl Searches {
     pub(super) fn new(random: u64) -> Self {
         Searches {
             searches: BTreeMap::new(),
+            ready: BTreeSet::new(),
             kept: BTreeMap::new(),
             dials: BTreeMap::new(),
             last_dial: 0,
@@ -78,25 +81,46 @@ impl Searches {
 
     /// The addresses of a node that is searched are known.
     pub(super) fn found(&mut self, node: &NodeId, addresses: Vec<String>, now: Duration) {
-        let Some(search) = self.searches.get_mut(node) else { return };
         /// Addresses of one node that are tried: anyone can say that there are many.
         const TRIED: usize = 16;
         let addresses: VecDeque<_> = addresses.into_iter().take(TRIED).collect();
         let count = addresses.len().max(1) as u32;
-        search.patience = search.until.saturating_sub(now) / count;
-        (search.addresses, search.next) = (addresses, now);
+        self.change(node, |search| {
+            search.patience = search.until.saturating_sub(now) / count;
+            (search.addresses, search.next) = (addresses, now);
+        });
+    }
+
+    /// Changes when a search tries which address.
+    fn change<R>(&mut self, node: &NodeId, change: impl FnOnce(&mut Search) -> R) -> Option<R> {
+        let search = self.searches.get_mut(node)?;
+        if !search.addresses.is_empty() {
+            self.ready.remove(&(search.next, node.clone()));
+        }
+        let result = change(search);
+        if !search.addresses.is_empty() {
+            self.ready.insert((search.next, node.clone()));
+        }
+        Some(result)
+    }
+
+    fn remove(&mut self, node: &NodeId) -> bool {
+        let Some(search) = self.searches.remove(node) else { return false };
+        self.ready.remove(&(search.next, node.clone()));
+        true
     }
 
     /// Takes an address that is to be dialled now.
     pub(super) fn next_due(&mut self, now: Duration) -> Option<(DialId, String)> {
-        let (node, search) =
-            self.searches.iter_mut().find(|(_, search)| search.next <= now && !search.addresses.is_empty())?;
-        let address = search.addresses.pop_front()?;
+        let node = self.ready.first().filter(|(next, _)| *next <= now).map(|(_, node)| node.clone())?;
         self.last_dial += 1;
-        search.current = Some(self.last_dial);
-        search.next = now.saturating_add(search.patience);
-        self.dials.insert(self.last_dial, (node.clone(), address.clone()));
-        Some((DialId(Dial::Search(self.last_dial)), address))
+        let number = self.last_dial;
+        let address = self.change(&node, |search| {
+            (search.current, search.next) = (Some(number), now.saturating_add(search.patience));
+            search.addresses.pop_front()
+        })??;
+        self.dials.insert(number, (node, address.clone()));
+        Some((DialId(Dial::Search(number)), address))
     }
 
     /// A node has greeted at an address: if it is another one, the next address is tried (`FIND-8`).
@@ -113,11 +137,15 @@ impl Searches {
     }
 
     fn go_on(&mut self, dial: u64, now: Duration) {
-        let Some((node, _)) = self.dials.get(&dial) else { return };
-        let Some(search) = self.searches.get_mut(node).filter(|search| search.current == Some(dial)) else { return };
-        (search.current, search.next) = (None, now);
-        if search.addresses.is_empty() {
-            let node = node.clone();
+        let Some((node, _)) = self.dials.get(&dial).cloned() else { return };
+        if self.searches.get(&node).is_none_or(|search| search.current != Some(dial)) {
+            return;
+        }
+        let is_last = self.change(&node, |search| {
+            (search.current, search.next) = (None, now);
+            search.addresses.is_empty()
+        });
+        if is_last == Some(true) {
             self.failed(&node, now);
         }
     }
@@ -132,14 +160,14 @@ impl Searches {
 
     /// A search is over.
     pub(super) fn end(&mut self, node: &NodeId, now: Duration) {
-        if self.searches.remove(node).is_some() {
+        if self.remove(node) {
             self.failed(node, now);
         }
     }
 
     /// The connection to a node is up.
     pub(super) fn up(&mut self, node: &NodeId) {
-        self.searches.remove(node);
+        self.remove(node);
         self.kept.remove(node);
     }
 
