@@ -1,0 +1,109 @@
+//! Sending: to ports of this node through the queue of what is to be done, to other nodes into their connections.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use super::NodeEvent;
+use super::core::{Core, Step};
+use crate::framing::{Elements, EncodeError, Framing};
+use crate::names::PortId;
+
+impl Core {
+    /// Sends a message; it arrives, or the watches on its port or node fire.
+    pub(super) fn send<T: Serialize + ?Sized>(&mut self, to: &PortId, elements: &T) -> Result<(), EncodeError> {
+        let limits = self.send_limits();
+        self.send_with(to, |port, framing, out| framing.encode_message(port, elements, &limits, out))
+    }
+
+    /// Sends on what is left of a message.
+    pub(super) fn relay(&mut self, to: &PortId, elements: Elements<'_>) -> Result<(), EncodeError> {
+        let limits = self.send_limits();
+        self.send_with(to, |port, framing, out| elements.relay(&[port], framing, &limits, out))
+    }
+
+    /// Sends on what is left of a message, with a port for the answer behind it.
+    pub(super) fn relay_with_reply(
+        &mut self,
+        to: &PortId,
+        elements: Elements<'_>,
+        reply: &PortId,
+    ) -> Result<(), EncodeError> {
+        let limits = self.send_limits();
+        let reply = reply.to_string();
+        self.send_with(to, |port, framing, out| elements.relay_between(&[port], &[&reply], framing, &limits, out))
+    }
+
+    pub(super) fn send_with(
+        &mut self,
+        to: &PortId,
+        write: impl FnOnce(&str, Framing, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        if *to.node() != self.id {
+            let index = self.peer(to.node());
+            return self.write_to(index, |framing, out| write(to.port(), framing, out));
+        }
+        let port = self.ports.find(to.port());
+        if port.is_none() && !to.port().is_empty() {
+            // Nobody hears it (`MSG-5`); whoever watched that port knows.
+            return Ok(());
+        }
+        write(to.port(), Framing::Cbor, &mut self.own)?;
+        let end = self.own.len();
+        self.steps.push_back(port.map_or(Step::Request { end }, |port| Step::Message { port, end }));
+        Ok(())
+    }
+
+    /// Sends a message for which nobody waits: an error is an event.
+    pub(super) fn send_or_report<T: Serialize + ?Sized>(&mut self, to: &PortId, elements: &T) {
+        if let Err(error) = self.send(to, elements) {
+            self.events.push_back(NodeEvent::NotSent { to: to.clone(), error });
+        }
+    }
+
+    /// Sends on what is left of a message, for which nobody waits.
+    pub(super) fn relay_or_report(&mut self, to: &PortId, elements: Elements<'_>) {
+        if let Err(error) = self.relay(to, elements) {
+            self.events.push_back(NodeEvent::NotSent { to: to.clone(), error });
+        }
+    }
+
+    /// Sends a request to a node.
+    pub(super) fn try_request<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) -> Result<(), EncodeError> {
+        let limits = self.send_limits();
+        self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
+    }
+
+    /// Sends a request that the other node must hear: if it cannot be written, that is the loss of the connection.
+    pub(super) fn send_to_node<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) {
+        if self.try_request(index, request).is_err() {
+            self.lose_peer(index, "a request to it cannot be written");
+        }
+    }
+
+    /// Appends a packet to what goes to a peer, and begins to connect if there is no connection (`PEER-1`).
+    pub(super) fn write_to(
+        &mut self,
+        index: usize,
+        write: impl FnOnce(Framing, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.connect(index);
+        let peer = &mut self.peers[index];
+        let before = peer.state.queued();
+        let waits = peer.write(write)?;
+        self.queued += peer.state.queued() - before;
+        // Others choose for which nodes they have us keep something, so all of them share one bound.
+        let waits = if before > 0 { self.queued } else { waits };
+        if let Some(up) = peer.up()
+            && !core::mem::replace(&mut up.told, true)
+        {
+            let connection = up.connection;
+            self.told.push(connection);
+        }
+        if waits > self.config.queue {
+            self.lose_peer(index, "too much waits for it");
+        }
+        Ok(())
+    }
+}
