@@ -129,9 +129,9 @@ impl Node {
         let up = Up { connection: id, framing, output, heard: now, asked: None, probe: None, suspect: false, told: waits };
         self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
-        self.handshakes.remove(&id);
         let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));
         let dial = connection.dial;
+        self.ends_handshake(id);
         self.writable.push_back(id);
         self.core.events.push_back(NodeEvent::Up(node.clone()));
         self.reached(dial, &node, speaks);

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::peer::PeerState;
 use super::seed::Dial;
-use super::{Action, DialId, Node};
+use super::{Action, ConnectionId, DialId, Node};
 use crate::error::{Error, PeerIncompatible};
 use crate::global::{Global, Output};
 use crate::names::NodeId;
@@ -62,10 +62,12 @@ impl Node {
 
     /// The connection to a node is up.
     pub(super) fn reached(&mut self, dial: Option<DialId>, node: &NodeId, speaks: bool) {
-        if let Some(DialId(Dial::Seed(place))) = dial {
-            self.seeds.reached(place);
+        match dial {
+            Some(DialId(Dial::Seed(place))) => self.seeds.reached(place),
+            Some(DialId(Dial::Search(number))) => self.searches.reached(number),
+            None => {}
         }
-        self.searches.up(node);
+        self.searches.up(node, self.core.now);
         self.core.global.forget(node);
         self.core.global.up(node, speaks);
         if self.seeds.knows(node) {
@@ -103,6 +105,11 @@ impl Node {
         if self.searches.len() >= self.core.config.database.searched && !self.searches.is_searched(node) {
             return self.give_up(node, "too many nodes are searched already");
         }
+        self.search_now(node);
+    }
+
+    /// Searches a node, also if there are many others: of global nodes only some are searched at once.
+    fn search_now(&mut self, node: &NodeId) {
         self.searches.begin(node, self.core.now, self.core.config.connect_timeout);
         if !self.core.tell_global(|global| global.find(node)) {
             self.give_up(node, "too many nodes are searched already");
@@ -157,6 +164,15 @@ impl Node {
             self.searches.end(&node, now);
             self.core.global.forget(&node);
         }
+        // What was dialled for a search that is over is of no use, and keeps others from being dialled.
+        let unwanted = |id: &ConnectionId| match self.connections.get(id).and_then(|connection| connection.dial) {
+            Some(DialId(Dial::Search(number))) => !self.searches.is_wanted(number),
+            _ => false,
+        };
+        let unwanted: Vec<_> = self.handshakes.iter().copied().filter(unwanted).collect();
+        for id in unwanted {
+            self.gone(id, "nobody waits for that node any more");
+        }
     }
 
     /// Dials all that is to be dialled now. What this costs does not depend on how many peers there are.
@@ -167,7 +183,7 @@ impl Node {
             self.actions.push_back(Action::Dial { dial, address });
         }
         for node in self.searches.take_due(now, self.core.config.backoff) {
-            self.search(&node);
+            self.search_now(&node);
         }
         while self.discover() {}
         while let Some((dial, address)) = self.searches.next_due(now) {

@@ -166,6 +166,8 @@ pub struct Node {
     next_connection: u64,
     /// Those that are not up yet.
     handshakes: BTreeSet<ConnectionId>,
+    /// How many of those others have opened.
+    accepting: usize,
     seeds: Seeds,
     searches: Searches,
     actions: VecDeque<Action>,
@@ -197,6 +199,7 @@ impl Node {
             of_nodes: BTreeSet::new(),
             next_connection: 0,
             handshakes: BTreeSet::new(),
+            accepting: 0,
             actions: VecDeque::new(),
             writable: VecDeque::new(),
             undecided: Vec::new(),
@@ -325,7 +328,7 @@ impl Node {
     ) -> Result<ConnectionId, Error> {
         self.core.now = now;
         let limit = self.core.config.handshakes;
-        if role == Role::Acceptor && self.handshakes.len() >= limit {
+        if role == Role::Acceptor && self.accepting >= limit {
             return Err(LimitExceeded::Handshakes { limit }.into());
         }
         let own = OwnGreeting::new(&self.link_config, random, peer_address)?;
@@ -335,6 +338,7 @@ impl Node {
         let connection = Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None };
         self.connections.insert(id, Box::new(connection));
         self.handshakes.insert(id);
+        self.accepting += usize::from(role == Role::Acceptor);
         self.writable.push_back(id);
         Ok(id)
     }
@@ -485,10 +489,19 @@ impl Node {
         self.undecided.extend(connection.node);
     }
 
+    /// A connection is up, or over.
+    fn ends_handshake(&mut self, id: ConnectionId) {
+        if self.handshakes.remove(&id)
+            && let Some(connection) = self.connections.get(&id)
+        {
+            self.accepting -= usize::from(connection.link.role() == Role::Acceptor);
+        }
+    }
+
     /// Takes a connection out of all tables, and has it closed.
     fn forget_connection(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        self.ends_handshake(id);
         let connection = self.connections.remove(&id)?;
-        self.handshakes.remove(&id);
         if let Some(node) = &connection.node {
             self.of_nodes.remove(&(node.clone(), id));
         }

@@ -122,13 +122,13 @@ fn kil1(core: &mut Core, mut elements: Elements<'_>) {
     }
 }
 
-/// Where a node may have us send something: in secure mode only to itself, and never a request to ourselves, since that would come
-/// with our own authority.
+/// Where a node may have us send something: in secure mode only to itself, and never a request to another node, ourselves included, since that
+/// would come with our authority (`NODE-10`).
 fn destination(core: &Core, elements: &mut Elements<'_>, asker: Option<&NodeId>) -> Option<PortId> {
     let to: PortId = elements.name()?.parse().ok()?;
     let allowed = match asker {
         Some(asker) if core.config.secure => to.node() == asker,
-        Some(_) => *to.node() != core.id || !to.port().is_empty(),
+        Some(asker) => to.node() == asker || !to.port().is_empty(),
         None => true,
     };
     allowed.then_some(to)

@@ -34,10 +34,18 @@ struct Search {
 
 /// A global node that is tried until it is up.
 struct Kept {
-    /// When it is searched next; none while that goes on.
+    /// When it is searched next; none while that goes on, or a connection stands.
     next: Option<Duration>,
     wait: Duration,
+    /// Since when a connection stands.
+    up: Option<Duration>,
 }
+
+/// How long a connection must have stood for its loss to be news: after less, the time to the next try goes on growing.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Addresses that are dialled at once for searches: anyone can have us search many nodes.
+const DIALS: usize = 1000;
 
 /// How long to wait after the first failure to reach a global, before jitter (`GLOBAL-19`).
 const FIRST_WAIT: Duration = Duration::from_millis(600);
@@ -55,7 +63,7 @@ impl Searches {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        !self.searches.is_empty() || !self.kept.is_empty()
+        !self.searches.is_empty() || self.kept.values().any(|kept| kept.up.is_none())
     }
 
     /// How many nodes are searched at once.
@@ -112,6 +120,9 @@ impl Searches {
 
     /// Takes an address that is to be dialled now.
     pub(super) fn next_due(&mut self, now: Duration) -> Option<(DialId, String)> {
+        if self.dials.len() >= DIALS {
+            return None;
+        }
         let node = self.ready.first().filter(|(next, _)| *next <= now).map(|(_, node)| node.clone())?;
         self.last_dial += 1;
         let number = self.last_dial;
@@ -136,6 +147,16 @@ impl Searches {
         self.dials.remove(&dial).map(|(_, address)| address)
     }
 
+    /// The connection of a dialling is up.
+    pub(super) fn reached(&mut self, dial: u64) {
+        self.dials.remove(&dial);
+    }
+
+    /// Whether anyone still waits for what comes of a dialling.
+    pub(super) fn is_wanted(&self, dial: u64) -> bool {
+        self.dials.get(&dial).is_some_and(|(node, _)| self.searches.contains_key(node))
+    }
+
     fn go_on(&mut self, dial: u64, now: Duration) {
         let Some((node, _)) = self.dials.get(&dial).cloned() else { return };
         if self.searches.get(&node).is_none_or(|search| search.current != Some(dial)) {
@@ -152,23 +173,24 @@ impl Searches {
 
     /// Nothing came of a search: if it is for a global node, there is another one later.
     fn failed(&mut self, node: &NodeId, now: Duration) {
-        if let Some(kept) = self.kept.get_mut(node).filter(|kept| kept.next.is_none()) {
+        if let Some(kept) = self.kept.get_mut(node).filter(|kept| kept.next.is_none() && kept.up.is_none()) {
             kept.next = Some(now.saturating_add(self.jitter.of(kept.wait)));
-            kept.wait *= 2;
+            kept.wait = kept.wait.saturating_mul(2);
         }
     }
 
-    /// A search is over.
+    /// A search is over, or could not begin.
     pub(super) fn end(&mut self, node: &NodeId, now: Duration) {
-        if self.remove(node) {
-            self.failed(node, now);
-        }
+        self.remove(node);
+        self.failed(node, now);
     }
 
     /// The connection to a node is up.
-    pub(super) fn up(&mut self, node: &NodeId) {
+    pub(super) fn up(&mut self, node: &NodeId, now: Duration) {
         self.remove(node);
-        self.kept.remove(node);
+        if let Some(kept) = self.kept.get_mut(node) {
+            (kept.next, kept.up) = (None, Some(now));
+        }
     }
 
     /// The searches whose time is over.
@@ -176,9 +198,19 @@ impl Searches {
         self.searches.iter().filter(|(_, search)| search.until <= now).map(|(node, _)| node.clone()).collect()
     }
 
-    /// Tries a global node until it is up, beginning now.
+    /// Tries a global node until it is up, beginning now; or after a while, if it was up for a short time only.
     pub(super) fn keep(&mut self, node: NodeId, now: Duration) {
-        self.kept.insert(node, Kept { next: Some(now), wait: FIRST_WAIT });
+        let wait = match self.kept.get(&node) {
+            Some(Kept { up: Some(since), wait, .. }) if now.saturating_sub(*since) < LONG => Some(*wait),
+            _ => None,
+        };
+        let kept = match wait {
+            Some(wait) => {
+                Kept { next: Some(now.saturating_add(self.jitter.of(wait))), wait: wait.saturating_mul(2), up: None }
+            }
+            None => Kept { next: Some(now), wait: FIRST_WAIT, up: None },
+        };
+        self.kept.insert(node, kept);
     }
 
     pub(super) fn let_go(&mut self, node: &NodeId) {
@@ -189,14 +221,17 @@ impl Searches {
     pub(super) fn take_due(&mut self, now: Duration, backoff: Duration) -> Vec<NodeId> {
         /// How many global nodes are tried at once: anyone can say that there are many.
         const AT_ONCE: usize = 100;
-        let room = AT_ONCE.saturating_sub(self.kept.values().filter(|kept| kept.next.is_none()).count());
-        let due = self.kept.iter_mut().filter(|(_, kept)| kept.next.is_some_and(|next| next <= now));
-        due.take(room)
-            .map(|(node, kept)| {
-                kept.next = None;
-                kept.wait = kept.wait.min(backoff);
-                node.clone()
-            })
-            .collect()
+        let tried = self.kept.values().filter(|kept| kept.next.is_none() && kept.up.is_none()).count();
+        let due = self.kept.iter().filter_map(|(node, kept)| Some((kept.next.filter(|next| *next <= now)?, node.clone())));
+        let mut due: Vec<_> = due.collect();
+        // Whoever has waited longest comes first, so that nobody is kept out by many who do not answer.
+        due.sort_unstable();
+        due.truncate(AT_ONCE.saturating_sub(tried));
+        for (_, node) in &due {
+            if let Some(kept) = self.kept.get_mut(node) {
+                (kept.next, kept.wait) = (None, kept.wait.min(backoff));
+            }
+        }
+        due.into_iter().map(|(_, node)| node).collect()
     }
 }

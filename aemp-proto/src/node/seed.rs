@@ -44,6 +44,10 @@ struct Seed {
     next: Option<Duration>,
     /// How long to wait after a failure.
     wait: Duration,
+    /// A connection that was dialled here has come up: who answers is who it says it is.
+    proven: bool,
+    /// When it was dialled last.
+    dialled: Option<Duration>,
     /// It is this node itself, so it is not dialled any more (`GLOBAL-6`).
     own: bool,
 }
@@ -51,13 +55,24 @@ struct Seed {
 /// How long to wait after the first failure, before jitter.
 const FIRST_WAIT: Duration = Duration::from_millis(1200);
 
+/// How often an address is dialled where a node has greeted that is up by another connection: nothing proves that it was that one.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
 impl Seeds {
     pub(super) fn new(random: u64) -> Self {
         Seeds { seeds: Vec::new(), jitter: Jitter(random) }
     }
 
     pub(super) fn add(&mut self, address: &str, now: Duration) {
-        self.seeds.push(Seed { address: address.to_string(), node: None, next: Some(now), wait: FIRST_WAIT, own: false });
+        self.seeds.push(Seed {
+            address: address.to_string(),
+            node: None,
+            next: Some(now),
+            wait: FIRST_WAIT,
+            proven: false,
+            dialled: None,
+            own: false,
+        });
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -70,19 +85,24 @@ impl Seeds {
             if seed.next.is_none_or(|next| next > now) {
                 continue;
             }
-            if seed.node.as_ref().is_some_and(&is_up) {
+            let looked = seed.dialled.is_some_and(|dialled| now.saturating_sub(dialled) < LOOK_AGAIN);
+            if (seed.proven || looked) && seed.node.as_ref().is_some_and(&is_up) {
                 seed.next = Some(now + FIRST_WAIT);
                 continue;
             }
-            seed.next = None;
+            (seed.next, seed.dialled) = (None, Some(now));
             return Some((DialId(Dial::Seed(place)), seed.address.clone()));
         }
         None
     }
 
     /// A node has greeted there.
+    ///
+    /// Nothing proves that it is that one, if there is another connection to it and this one is refused: so it is dialled again once in a while.
     pub(super) fn found(&mut self, place: usize, node: &NodeId) {
-        self.seeds[place].node = Some(node.clone());
+        let seed = &mut self.seeds[place];
+        seed.proven &= seed.node.as_ref() == Some(node);
+        seed.node = Some(node.clone());
     }
 
     /// It is this node itself.
@@ -92,7 +112,7 @@ impl Seeds {
 
     /// The connection came up.
     pub(super) fn reached(&mut self, place: usize) {
-        self.seeds[place].wait = FIRST_WAIT;
+        (self.seeds[place].wait, self.seeds[place].proven) = (FIRST_WAIT, true);
     }
 
     /// An address could not be reached, or the connection has ended: it is dialled again after a while, twice as long each time, with jitter.
