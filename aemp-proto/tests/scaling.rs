@@ -26,10 +26,16 @@ fn each_count_that_follows_from_the_protocol_is_right() {
         counts(measured.watch.messages, 2);
         // Two nodes went before, and perhaps a global.
         counts(measured.reach.nodes as u64, nodes - 3 - usize::from(globals > 1));
+        if let Some(loss) = &measured.loss {
+            // Each other global tells the others that it is gone, and its addresses. Each slave of it tells another one its two entries,
+            // and that one tells the others.
+            let others = globals - 1;
+            counts(loss.traffic.messages, 2 * others * (others - 1) + loss.slaves * (1 + 2 * (others - 1)));
+        }
         // At least one of each node is a slave that somebody has told of itself, or a global.
         assert!(measured.start.connections >= nodes as u64 - 1 && measured.start.messages >= 2 * nodes as u64 - 2);
         assert!(measured.start.handshakes < measured.start.octets);
-        assert_eq!(measured.loss.is_some(), globals > 1);
+        assert_eq!((measured.loss.is_some(), measured.loss.is_some_and(|loss| loss.slaves > 0)), (globals > 1, nodes > 10));
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn tables(all: &[Measured]) -> String {
         row(&mut text, size.nodes, size.globals, &cells);
     }
     text += "\n### One node sends a message to each other one\n\n";
-    text += "| nodes | globals | reached | by new connections | messages | octets | all reached, ms | processor, s |\n";
+    text += "| nodes | globals | reached | by new connections | messages | octets | quiet after, ms | processor, s |\n";
     text += "|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     for Measured { size, reach, .. } in all {
         let cells = [
