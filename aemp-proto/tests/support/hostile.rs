@@ -206,7 +206,7 @@ impl Hostile {
         for _ in 0..times {
             let packet = match kind {
                 0 => request.clone(),
-                1 => vec!["".into(), "snd".into(), self.nobody().into(), "x".repeat(1000).into()],
+                1 => vec!["".into(), "snd".into(), format!("{}#p", self.nobody()).into(), "x".repeat(1000).into()],
                 _ => self.request(),
             };
             // What cannot be written is not sent.
