@@ -1,0 +1,216 @@
+//! The transport connections of a node: opened, fed, read from, ended.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use super::peer::PeerState;
+use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent};
+use crate::error::{Error, LimitExceeded};
+use crate::link::{Event, Link, OwnGreeting, Role};
+use crate::names::NodeId;
+
+impl Node {
+    /// Tells of a transport connection that stands. `random` must be new for each (`NONCE-1`).
+    ///
+    /// # Errors
+    ///
+    /// When too many connections are in their handshake (`SEC-5`), or the node's own greeting is too long.
+    pub fn open(
+        &mut self,
+        now: Duration,
+        role: Role,
+        random: [u8; 32],
+        peer_address: Option<&str>,
+        dial: Option<DialId>,
+    ) -> Result<ConnectionId, Error> {
+        self.core.now = now;
+        let limit = self.core.config.handshakes;
+        if role == Role::Acceptor && self.accepting >= limit {
+            return Err(LimitExceeded::Handshakes { limit }.into());
+        }
+        let own = OwnGreeting::new(&self.link_config, random, peer_address)?;
+        let link = Link::new(self.link_config.clone(), role, own, now);
+        self.next_connection += 1;
+        let id = ConnectionId(self.next_connection);
+        let connection = Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None };
+        self.connections.insert(id, Box::new(connection));
+        self.handshakes.insert(id);
+        self.accepting += usize::from(role == Role::Acceptor);
+        self.writable.push_back(id);
+        Ok(id)
+    }
+
+    /// Tells that an address could not be reached.
+    pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
+        self.core.now = now;
+        let address = self.dial_ended(dial);
+        self.core.events.push_back(NodeEvent::Refused { node: None, address, error: error.into() });
+        self.settle();
+    }
+
+    /// Gives octets that have arrived.
+    #[inline]
+    pub fn receive(&mut self, now: Duration, id: ConnectionId, octets: &[u8]) {
+        self.core.now = now;
+        self.heard(id);
+        self.pump(id, octets);
+        self.settle();
+    }
+
+    /// Tells that TLS stands on a connection, with a certificate of the peer's that is trusted (`TLS-5`).
+    pub fn tls_established(&mut self, now: Duration, id: ConnectionId) {
+        self.core.now = now;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            match connection.link.tls_established() {
+                Ok(()) => {
+                    self.writable.push_back(id);
+                    self.pump(id, &[]);
+                }
+                Err(error) => self.gone(id, &error.to_string()),
+            }
+        }
+        self.settle();
+    }
+
+    /// The node that the other side of a connection says it is, once it has greeted. Before the connection is up nothing proves that.
+    pub fn greeted_as(&self, id: ConnectionId) -> Option<&NodeId> {
+        self.connections.get(&id)?.node.as_ref()
+    }
+
+    /// Whether octets of a connection would be of use now; if not, better leave them with the transport.
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.link.wants_input())
+    }
+
+    /// Tells that a transport connection has ended, and how, if not in order.
+    pub fn closed(&mut self, now: Duration, id: ConnectionId, error: Option<&str>) {
+        self.core.now = now;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let ended = connection.link.end_of_input();
+            let text = match (error, ended) {
+                (Some(error), _) => error.into(),
+                (None, Err(error)) => error.to_string(),
+                (None, Ok(())) => String::from("Unexpected end-of-file"),
+            };
+            self.gone(id, &text);
+        }
+        self.settle();
+    }
+
+    /// What is to be written to a connection.
+    #[inline]
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        let Some(connection) = self.connections.get(&id) else { return &[] };
+        let handshake = connection.link.output();
+        match connection.peer.map(|index| &self.core.peers[index].state) {
+            Some(PeerState::Up(up)) if handshake.is_empty() && up.connection == id => up.output.pending(),
+            _ => handshake,
+        }
+    }
+
+    /// Takes octets off the [`output`](Node::output) that were written.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many.
+    #[inline]
+    pub fn advance_output(&mut self, id: ConnectionId, octets: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.link.output().is_empty() {
+            connection.link.advance_output(octets);
+        } else if let Some(index) = connection.peer
+            && let Some(up) = self.core.peers[index].up()
+        {
+            up.output.advance(octets);
+            up.told = up.output.len() > 0;
+            self.core.tell_ready(index);
+        }
+        if !self.output(id).is_empty() {
+            self.writable.push_back(id);
+        }
+    }
+
+    /// Gives octets to a link and does what it tells.
+    pub(super) fn pump(&mut self, id: ConnectionId, octets: &[u8]) {
+        let mut input = octets;
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            let (core, peer) = (&mut self.core, connection.peer);
+            let told = connection.link.receive(core::mem::take(&mut input), |packet| {
+                if let Some(index) = peer {
+                    core.packet(index, id, &packet);
+                }
+            });
+            if !connection.link.output().is_empty() {
+                self.writable.push_back(id);
+            }
+            match told {
+                Ok(None) => return,
+                Ok(Some(Event::Greeted)) => {
+                    let node = connection.link.peer().map(|greeting| greeting.node.clone());
+                    connection.node.clone_from(&node);
+                    if let Some(node) = node {
+                        self.of_nodes.insert((node.clone(), id));
+                        if let Some(dial) = connection.dial {
+                            self.greeted(dial, &node);
+                        }
+                        self.decide(&node);
+                    }
+                }
+                Ok(Some(Event::Up)) => self.up(id),
+                Err(error) => {
+                    let dial = connection.dial;
+                    self.is_it_us(dial, &error);
+                    return self.gone(id, &error.to_string());
+                }
+            }
+        }
+    }
+
+    /// A connection is over, for whatever reason.
+    pub(super) fn gone(&mut self, id: ConnectionId, text: &str) {
+        let Some(connection) = self.forget_connection(id) else { return };
+        let address = connection.dial.and_then(|dial| self.dial_ended(dial));
+        match connection.peer {
+            Some(index) => {
+                if self.core.peers[index].up().is_some_and(|up| up.connection == id) {
+                    self.core.lose_peer(index, text);
+                }
+            }
+            None => {
+                let node = connection.node.clone();
+                self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
+            }
+        }
+        // Another connection of that node may have waited for this one, or a probe was for this one.
+        self.undecided.extend(connection.node);
+    }
+
+    /// A connection is up, or over.
+    pub(super) fn ends_handshake(&mut self, id: ConnectionId) {
+        if self.handshakes.remove(&id)
+            && let Some(connection) = self.connections.get(&id)
+        {
+            self.accepting -= usize::from(connection.link.role() == Role::Acceptor);
+        }
+    }
+
+    /// Takes a connection out of all tables, and has it closed.
+    pub(super) fn forget_connection(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        self.ends_handshake(id);
+        let connection = self.connections.remove(&id)?;
+        if let Some(node) = &connection.node {
+            self.of_nodes.remove(&(node.clone(), id));
+        }
+        self.actions.push_back(Action::Close(id));
+        Some(connection)
+    }
+
+    /// The connections of a node that have greeted.
+    pub(super) fn connections_of(&self, node: &NodeId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        let bound = |id| (node.clone(), ConnectionId(id));
+        let ids = self.of_nodes.range(bound(0)..=bound(u64::MAX)).map(|(_, id)| *id);
+        ids.filter_map(|id| Some((id, &**self.connections.get(&id)?)))
+    }
+}
