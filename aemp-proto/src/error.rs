@@ -168,6 +168,20 @@ violations! {
             /// Where, in octets from the beginning of the packet.
             at: usize
         } => "STORABLE-5", "malformed storable packet, octet {at}: {what} [{id}]";
+        /// The length of a storable packet has more octets than necessary.
+        StorableLength => "STORABLE-2", "malformed storable packet, octet 0: a length with more octets than necessary [{id}]";
+        /// A storable value where it cannot stand, with or without a reference to it.
+        StorableMisplaced {
+            /// What is wrong with it.
+            what: &'static str,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-6", "malformed storable packet, octet {at}: {what} [{id}]";
+        /// A storable value refers to one that was not there before.
+        StorableUnknownObject {
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-7", "malformed storable packet, octet {at}: refers to what was not there before [{id}]";
         /// A storable packet of a version, or for a kind of machine, that is not known.
         StorableLayout {
             /// What is wrong with it.

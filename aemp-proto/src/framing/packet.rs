@@ -252,9 +252,7 @@ fn relay_from<'a, R: Reader<'a>>(
     match framing {
         Framing::Json => relay::rest(&mut reader, &mut members, head, tail, limits, &mut json::Writer::new(out)),
         Framing::Cbor => relay::rest(&mut reader, &mut members, head, tail, limits, &mut cbor::Writer::new(out)),
-        Framing::Storable => {
-            relay::rest(&mut reader, &mut members, head, tail, limits, &mut storable::Writer::new(out))
-        }
+        Framing::Storable => relay::rest(&mut reader, &mut members, head, tail, limits, &mut storable::Writer::new(out)),
     }
 }
 

@@ -15,17 +15,32 @@ pub(super) enum Head {
     Integer(Integer),
     Float(f64),
     /// So many octets follow.
-    String { text: bool, length: usize },
+    String {
+        text: bool,
+        length: usize,
+    },
     /// So many elements follow.
-    Array { length: usize },
+    Array {
+        length: usize,
+    },
     /// So many pairs of a value and a key follow.
-    Map { flagged: bool, length: usize },
+    Map {
+        flagged: bool,
+        length: usize,
+    },
     /// What it refers to follows.
-    Reference { overloaded: bool },
+    Reference {
+        overloaded: bool,
+    },
     /// The object of this number, another time.
-    Again { object: usize },
+    Again {
+        object: usize,
+    },
     /// An object that is a bool, and the number of its class, if that is not given by its name.
-    BoolObject { value: bool, class: Option<u8> },
+    BoolObject {
+        value: bool,
+        class: Option<u8>,
+    },
 }
 
 /// Why no value can be read.
@@ -39,8 +54,15 @@ pub(super) enum Stop {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     Layout(&'static str),
-    Forbidden { tag: u8, what: &'static str },
+    Forbidden {
+        tag: u8,
+        what: &'static str,
+    },
     Malformed(&'static str),
+    /// Stands where it cannot.
+    Misplaced(&'static str),
+    /// Refers to an object or a class that was not there before.
+    Unknown,
     NotUtf8,
     Cycle,
 }
@@ -58,6 +80,8 @@ impl Fault {
             Fault::Layout(what) => PeerMisbehaved::StorableLayout { what, at },
             Fault::Forbidden { tag, what } => PeerMisbehaved::StorableNotPlain { tag, what, at },
             Fault::Malformed(what) => PeerMisbehaved::MalformedStorable { what, at },
+            Fault::Misplaced(what) => PeerMisbehaved::StorableMisplaced { what, at },
+            Fault::Unknown => PeerMisbehaved::StorableUnknownObject { at },
             Fault::NotUtf8 => PeerMisbehaved::StorableNotUtf8 { at },
             Fault::Cycle => PeerMisbehaved::StorableCycle { at },
         }
@@ -122,12 +146,8 @@ fn read_head(octets: &mut Octets<'_>, layout: Layout) -> Result<Head, Stop> {
     let tag = octets.octet()?;
     Ok(match tag {
         tag::AGAIN => Head::Again { object: u32::from_be_bytes(octets.octets()?) as usize },
-        tag::LONG_BYTES | tag::LONG_TEXT => {
-            Head::String { text: tag == tag::LONG_TEXT, length: octets.length(layout)? }
-        }
-        tag::SHORT_BYTES | tag::SHORT_TEXT => {
-            Head::String { text: tag == tag::SHORT_TEXT, length: octets.octet()?.into() }
-        }
+        tag::LONG_BYTES | tag::LONG_TEXT => Head::String { text: tag == tag::LONG_TEXT, length: octets.length(layout)? },
+        tag::SHORT_BYTES | tag::SHORT_TEXT => Head::String { text: tag == tag::SHORT_TEXT, length: octets.octet()?.into() },
         tag::ARRAY => Head::Array { length: octets.length(layout)? },
         tag::MAP => Head::Map { flagged: false, length: octets.length(layout)? },
         tag::FLAGGED_MAP => {
@@ -154,16 +174,12 @@ fn read_head(octets: &mut Octets<'_>, layout: Layout) -> Result<Head, Stop> {
         tag::OF_KNOWN_CLASS => {
             let class = octets.octet()?;
             if class >= 0x80 {
-                return Err(Fault::Malformed("a class that was not named before").into());
+                return Err(Fault::Unknown.into());
             }
             Head::BoolObject { value: bool_object(tag, octets)?, class: Some(class) }
         }
         _ => {
-            return Err(match tag::forbidden(tag) {
-                Some(what) => Fault::Forbidden { tag, what },
-                None => Fault::Forbidden { tag, what: "not known" },
-            }
-            .into());
+            return Err(Fault::Forbidden { tag, what: tag::forbidden(tag) }.into());
         }
     })
 }

@@ -58,7 +58,7 @@ impl Objects {
         match self.0.get(object) {
             Some(object) if object.whole => Ok((object.kind, object.size)),
             Some(_) => Err(Fault::Cycle),
-            None => Err(Fault::Malformed("an object that was not there before")),
+            None => Err(Fault::Unknown),
         }
     }
 

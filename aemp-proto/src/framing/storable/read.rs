@@ -65,8 +65,7 @@ impl<'de> Reader<'de> {
     }
 
     fn head(&self, position: usize) -> Result<(Head, usize), DecodeError> {
-        let (head, length) =
-            head::read(self.rest(position)?, self.layout()?).map_err(|_| DecodeError::unscanned())?;
+        let (head, length) = head::read(self.rest(position)?, self.layout()?).map_err(|_| DecodeError::unscanned())?;
         Ok((head, position + length))
     }
 
@@ -107,8 +106,8 @@ impl<'de> Reader<'de> {
     /// The key at `position`: what stands in front of its octets, and where these begin.
     fn key_at(&self, position: usize) -> Result<(Key, usize), DecodeError> {
         let flagged = self.open.last().is_some_and(|open| open.flagged);
-        let (key, length) = head::read_key(self.rest(position)?, flagged, self.layout()?)
-            .map_err(|_| DecodeError::unscanned())?;
+        let (key, length) =
+            head::read_key(self.rest(position)?, flagged, self.layout()?).map_err(|_| DecodeError::unscanned())?;
         Ok((key, position + length))
     }
 

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use super::head::{self, Fault, Head, Octets, Stop};
 use super::layout::Layout;
 use super::objects::{Kind, Objects, Size};
-use super::tag;
 use crate::error::{Error, PeerMisbehaved};
 use crate::framing::{Limits, Scan};
 
@@ -130,7 +129,7 @@ impl Scanner {
         let mut length = 0usize;
         for (position, &octet) in packet.iter().enumerate() {
             if octet == 0x80 && position == 0 {
-                return Err(Fault::Malformed("a length with more octets than necessary").at(0));
+                return Err(PeerMisbehaved::StorableLength.into());
             }
             length = length.saturating_mul(128).saturating_add(usize::from(octet & 0x7F));
             // Also what is too long to be written as a length.
@@ -181,15 +180,15 @@ impl Scanner {
     /// Whether a value can stand in an array or a map (`STORABLE-6`).
     fn check_member(&self, head: &Head) -> Result<(), Fault> {
         match head {
-            Head::Array { .. } | Head::Map { .. } => Err(Fault::Malformed("an array or a hash without a reference to it")),
-            Head::BoolObject { .. } => Err(Fault::Malformed("an object without a reference to it")),
+            Head::Array { .. } | Head::Map { .. } => Err(Fault::Misplaced("an array or a hash without a reference to it")),
+            Head::BoolObject { .. } => Err(Fault::Misplaced("an object without a reference to it")),
             Head::NullElement if self.open.last().is_some_and(|open| open.kind != Container::Array) => {
-                Err(Fault::Malformed("an undefined element outside of an array"))
+                Err(Fault::Misplaced("an undefined element outside of an array"))
             }
             Head::Again { object } => match self.objects.find(*object)?.0 {
                 Kind::Scalar | Kind::Reference => Ok(()),
-                Kind::Container => Err(Fault::Malformed("an array or a hash without a reference to it")),
-                Kind::Bool => Err(Fault::Malformed("an object without a reference to it")),
+                Kind::Container => Err(Fault::Misplaced("an array or a hash without a reference to it")),
+                Kind::Bool => Err(Fault::Misplaced("an object without a reference to it")),
             },
             _ => Ok(()),
         }
@@ -202,13 +201,13 @@ impl Scanner {
             Head::Reference { .. } => Kind::Reference,
             Head::Array { .. } | Head::Map { .. } => Kind::Container,
             Head::BoolObject { .. } => Kind::Bool,
-            Head::NullElement => return Err(Fault::Malformed("an undefined element outside of an array")),
+            Head::NullElement => return Err(Fault::Misplaced("an undefined element outside of an array")),
             _ => Kind::Scalar,
         };
         match (overloaded, kind) {
             (_, Kind::Bool) | (false, Kind::Scalar | Kind::Container) => Ok(()),
-            (_, Kind::Reference) => Err(Fault::Forbidden { tag: tag::REFERENCE, what: "a reference to a reference" }),
-            (true, _) => Err(Fault::Malformed("an overloaded reference to what is no object")),
+            (_, Kind::Reference) => Err(Fault::Misplaced("a reference to a reference")),
+            (true, _) => Err(Fault::Misplaced("a reference with overloaded operators to what is no object")),
         }
     }
 
@@ -274,7 +273,7 @@ impl Scanner {
                 match class {
                     None => self.classes += 1,
                     Some(class) if usize::from(class) < self.classes => {}
-                    Some(_) => return Err(Fault::Malformed("a class that was not named before").into()),
+                    Some(_) => return Err(Fault::Unknown.into()),
                 }
                 (Kind::Bool, 0)
             }

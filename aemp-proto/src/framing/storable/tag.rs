@@ -27,15 +27,13 @@ pub(super) const FALSE: u8 = 0x23;
 /// The class whose objects are the bools.
 pub(super) const BOOLEAN: &[u8; 17] = b"JSON::PP::Boolean";
 
-/// What a tag means that is no plain data (`STORABLE-9`); `None` for a tag that nobody has defined.
-pub(super) fn forbidden(tag: u8) -> Option<&'static str> {
-    Some(match tag {
+/// What a tag means that is never plain data (`STORABLE-9`).
+pub(super) fn forbidden(tag: u8) -> &'static str {
+    match tag {
         0x0B => "a tied array",
         0x0C => "a tied hash",
         0x0D => "a tied scalar",
-        OF_CLASS | OF_KNOWN_CLASS => "an object of a class",
         0x13 => "an object that a hook of its class has stored",
-        OVERLOADED => "a reference to an object with overloaded operators",
         0x15 => "an element of a tied hash",
         0x16 => "an element of a tied array",
         0x1A => "code",
@@ -43,8 +41,8 @@ pub(super) fn forbidden(tag: u8) -> Option<&'static str> {
         0x1D | 0x1E => "a version string",
         0x20 => "a regular expression",
         0x21 => "an object of more than 2 GiB",
-        _ => return None,
-    })
+        _ => "not known",
+    }
 }
 
 /// Flags of a key in a map with flags.
