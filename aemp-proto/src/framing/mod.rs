@@ -44,7 +44,7 @@ impl Framing {
 
     /// Finds a framing by its name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        Framing::DEFAULT.into_iter().find(|framing| framing.name() == name)
+        [Framing::Json, Framing::Cbor, Framing::Storable].into_iter().find(|framing| framing.name() == name)
     }
 
     /// The name on the wire.
