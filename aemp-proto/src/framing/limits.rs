@@ -12,6 +12,7 @@ pub struct Limits {
     pub depth: usize,
     /// Values in one packet, arrays, maps and keys included, 1,000,000 by default (`LIMIT-4`). Bounds the memory that a
     /// [`Value`](crate::value::Value) takes beside its texts: 32 octets each, and some 650 for each map that is not empty.
+    /// The scanner of a storable packet holds 16 octets for each value and each reference until the packet is complete.
     pub values: usize,
 }
 

@@ -143,7 +143,7 @@ sub images {
     }
     my $image = nfreeze [1, 'abc'];
     line('a length beyond every limit', pack('w', 2 ** 40) . $image, 'refused LIMIT-2');
-    line('an array of two milliards', packet(do { my $i = $image; substr $i, 3, 4, "\x7f\xff\xff\xff"; $i }), 'refused STORABLE-5');
+    line('an array of 2^31-1 elements', packet(do { my $i = $image; substr $i, 3, 4, "\x7f\xff\xff\xff"; $i }), 'refused STORABLE-5');
     line('an array of a negative number', packet(do { my $i = $image; substr $i, 3, 4, "\x80\0\0\0"; $i }), 'refused STORABLE-5');
     line('a text longer than the image', packet(do { my $i = $image; substr $i, -4, 1, "\xff"; $i }), 'refused STORABLE-5');
     line('more behind the array', packet($image . 'x'), 'refused STORABLE-5');
