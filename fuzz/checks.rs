@@ -54,6 +54,11 @@ pub fn cbor(octets: &[u8]) {
     packets(Framing::Cbor, octets);
 }
 
+/// Packets of storable.
+pub fn storable(octets: &[u8]) {
+    packets(Framing::Storable, octets);
+}
+
 /// The same packets are found however the octets arrive, and each can be read, written and relayed.
 fn packets(framing: Framing, octets: &[u8]) {
     let (found, error) = scan(framing, std::iter::once(octets));

@@ -8,7 +8,7 @@ import hashlib, json, pathlib, sys
 
 here = pathlib.Path(__file__).parent
 vectors = here.parent / "spec" / "vectors"
-targets = ["greeting_line", "authentication_line", "json", "cbor", "link"]
+targets = ["greeting_line", "authentication_line", "json", "cbor", "storable", "link"]
 longest = 4200  # octets of an input that is worth trying
 longest_kept = 200  # octets of one that is worth keeping for ever
 
@@ -36,7 +36,7 @@ def seeds():
         yield "greeting_line", octets(case["stream"])
     for case in cases("auth-lines.json"):
         yield "authentication_line", octets(case["line"])
-    for framing in "json", "cbor":
+    for framing in "json", "cbor", "storable":
         session = b"aemp;1;peer;hmac_sha3_512;json,cbor\nnonce\ncleartext;73776f726466697368;" + framing.encode() + b"\n"
         secured = b"aemp;1;peer;hmac_sha3_512;cbor;tls=1.0\nnonce\ntls_anon;;" + framing.encode() + b"\n"
         for case in cases(framing + "-streams.json"):
@@ -53,7 +53,7 @@ def seeds():
                 sent = b"".join(octets(e) for e in connection["events"] if e["from"] == side and ("text" in e or "hex" in e))
                 yield "link", b"\0" + sent
                 packets = sent.split(b"\n", 3)[-1]
-                if connection[side]["framing"] in ("json", "cbor"):
+                if connection[side]["framing"] in ("json", "cbor", "storable"):
                     yield connection[side]["framing"], packets
 
 

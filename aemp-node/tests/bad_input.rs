@@ -136,7 +136,11 @@ async fn wrong_lines_and_packets_close_their_connection_and_no_other() {
             closes(what, is_closed_after(&mut raw(&address), octets.as_bytes()));
         }
         closes("nothing at all", hang_up(&mut raw(&address)));
-        let streams = [(Framing::Json, "json-streams.json"), (Framing::Cbor, "cbor-streams.json")];
+        let streams = [
+            (Framing::Json, "json-streams.json"),
+            (Framing::Cbor, "cbor-streams.json"),
+            (Framing::Storable, "storable-streams.json"),
+        ];
         for (framing, name) in streams {
             for (number, case) in cases::<Stream>(name).iter().enumerate() {
                 if case.verdict == Verdict::Invalid && case.with.limits.is_none() {

@@ -31,6 +31,15 @@ fn a_call_is_answered_in_json_and_in_cbor() {
 }
 
 #[test]
+fn a_call_is_answered_in_storable_where_that_is_all_there_is() {
+    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    let call = ["cal", "--framing", "storable", "--seed", &address, "seed#echo", "hello ☺", r#"{"a":[1,true,null]}"#, "42"];
+    let got = output(&mut aemp(&call));
+    assert_eq!(text(&got.stdout), "[\"hello ☺\",{\"a\":[1,true,null]},\"42\"]\n", "{}", text(&got.stderr));
+    assert_eq!(got.status.code(), Some(0));
+}
+
+#[test]
 fn a_message_has_arrived_when_snd_ends() {
     let (mut seed, address) = seed("127.0.0.1:0", &[]);
     let got = output(&mut aemp(&["snd", "--seed", &address, "seed#log", "tag", "[1]"]));

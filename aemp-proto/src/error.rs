@@ -161,6 +161,53 @@ violations! {
             /// Where, in octets from the beginning of the packet.
             at: usize
         } => "CBOR-13", "malformed cbor packet, octet {at}: an array or a map as a map key [{id}]";
+        /// A storable packet is not well-formed.
+        MalformedStorable {
+            /// What is wrong with it.
+            what: &'static str,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-5", "malformed storable packet, octet {at}: {what} [{id}]";
+        /// The length of a storable packet has more octets than necessary.
+        StorableLength => "STORABLE-2", "malformed storable packet, octet 0: a length with more octets than necessary [{id}]";
+        /// A storable value where it cannot stand, with or without a reference to it.
+        StorableMisplaced {
+            /// What is wrong with it.
+            what: &'static str,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-6", "malformed storable packet, octet {at}: {what} [{id}]";
+        /// A storable value refers to one that was not there before.
+        StorableUnknownObject {
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-7", "malformed storable packet, octet {at}: refers to what was not there before [{id}]";
+        /// A storable packet of a version, or for a kind of machine, that is not known.
+        StorableLayout {
+            /// What is wrong with it.
+            what: &'static str,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-4", "unsupported storable packet, octet {at}: {what} [{id}]";
+        /// A storable packet with a value that is no plain data.
+        StorableNotPlain {
+            /// The tag.
+            tag: u8,
+            /// What it means.
+            what: &'static str,
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-9", "unsupported storable packet, octet {at}: tag {tag:02x} is {what}, not plain data [{id}]";
+        /// A storable text or key is not UTF-8.
+        StorableNotUtf8 {
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-10", "malformed storable packet, octet {at}: text that is not UTF-8 [{id}]";
+        /// A storable array, map or reference that contains itself.
+        StorableCycle {
+            /// Where, in octets from the beginning of the packet.
+            at: usize
+        } => "STORABLE-8", "unsupported storable packet, octet {at}: a value that contains itself [{id}]";
     }
 }
 

@@ -73,7 +73,7 @@
 //! | [`value`] | what is said |
 //! | [`line`](mod@line) | greeting and authentication lines |
 //! | [`auth`] | methods, tokens, the secret |
-//! | [`framing`] | packets in json and cbor |
+//! | [`framing`] | packets in json, cbor and storable |
 //! | [`link`] | one connection |
 //! | [`global`] | a node's part in discovery and the distributed database |
 //! | [`node`] | a whole node: ports, watches, requests, peers |

@@ -61,6 +61,12 @@ fn cbor_packets_hold_their_checks() {
 }
 
 #[test]
+fn storable_packets_hold_their_checks() {
+    replay("storable", checks::storable);
+    streams("storable-streams.json").for_each(|octets| checks::storable(&octets));
+}
+
+#[test]
 fn links_hold_their_checks() {
     replay("link", checks::link);
     for (_, recording) in recordings() {
@@ -70,9 +76,10 @@ fn links_hold_their_checks() {
             }
         }
     }
-    for (framing, name) in [("json", "json-streams.json"), ("cbor", "cbor-streams.json")] {
+    for framing in ["json", "cbor", "storable"] {
         let handshake = format!("\0aemp;1;peer;hmac_sha3_512;json,cbor\nnonce\ncleartext;73776f726466697368;{framing}\n");
-        streams(name).for_each(|octets| checks::link(&[handshake.as_bytes(), &octets].concat()));
+        streams(&format!("{framing}-streams.json"))
+            .for_each(|octets| checks::link(&[handshake.as_bytes(), &octets].concat()));
     }
 }
 

@@ -89,7 +89,7 @@ fn the_greeting_waits_from_the_beginning_and_names_what_is_offered_best_first() 
     let text = String::from_utf8(opener.output().to_vec()).expect("text");
     let nonce = "61".repeat(32);
     let provider = concat!("provider=aemp-proto-", env!("CARGO_PKG_VERSION"));
-    let first = format!("aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json;{provider}");
+    let first = format!("aemp;1;alice;tls_sha3_512,hmac_sha3_512,hmac_sha2_256;cbor,json,storable;{provider}");
     // CONN-1, CONN-2, CONN-3, GREET-1, GREET-3, GREET-5, GREET-10, GREET-11, AUTH-21, NONCE-1
     assert_eq!(text, format!("{first}\n{nonce}\n"));
 }
@@ -115,7 +115,7 @@ fn no_line_is_sent_that_is_too_long() {
 
 #[test]
 fn only_framings_that_can_be_received_can_be_offered() {
-    for name in ["storable", "xml", ""] {
+    for name in ["Storable", "xml", ""] {
         assert_eq!(Framing::from_name(name), None, "FRAME-8");
     }
 }
@@ -123,7 +123,7 @@ fn only_framings_that_can_be_received_can_be_offered() {
 #[test]
 fn without_a_secret_no_method_that_needs_one_is_offered() {
     let opener = link(Config { secret: None, ..config("alice") }, Role::Opener);
-    assert!(opener.output().starts_with(b"aemp;1;alice;tls_sha3_512;cbor,json;"), "AUTH-19");
+    assert!(opener.output().starts_with(b"aemp;1;alice;tls_sha3_512;cbor,json,storable;"), "AUTH-19");
 }
 
 #[test]
@@ -196,6 +196,34 @@ fn the_peers_order_decides_what_is_sent() {
     assert_eq!(acceptor.method(), Some(Method::HmacSha2_256), "AUTH-6");
     assert_eq!(opener.sends(), Some(Framing::Json), "AUTH-7");
     assert_eq!(acceptor.sends(), Some(Framing::Cbor), "AUTH-7");
+}
+
+#[test]
+fn storable_is_offered_and_chosen_last() {
+    // STORABLE-15, STORABLE-16
+    assert_eq!(Framing::DEFAULT.last(), Some(&Framing::Storable));
+    let prefers = |framings: &[Framing]| Config { framings: framings.into(), ..config("b") };
+    for (offered, sent) in [
+        (&[Framing::Storable][..], Framing::Storable),
+        (&[Framing::Storable, Framing::Json], Framing::Json),
+        (&[Framing::Storable, Framing::Json, Framing::Cbor], Framing::Json),
+    ] {
+        let (opener, _) = up(config("a"), prefers(offered));
+        assert_eq!(opener.sends(), Some(sent), "{offered:?}");
+    }
+}
+
+#[test]
+fn two_that_have_nothing_but_storable_talk() {
+    let only = |node| Config { framings: vec![Framing::Storable], ..config(node) };
+    for sizes in [&[usize::MAX][..], &[1], &[2, 3, 5, 7, 11]] {
+        let (mut opener, mut acceptor) = up(only("a"), only("b"));
+        assert_eq!((opener.sends(), opener.receives()), (Some(Framing::Storable), Some(Framing::Storable)));
+        let message: Value = vec!["port".into(), "☺".into(), true.into(), Value::Bytes(vec![0, 255]), 7u64.into()].into();
+        opener.send(&message).expect("it is up");
+        let told = run(&mut opener, &mut acceptor, sizes).expect("well-formed");
+        assert!(format!("{told:?}").contains("☺"), "{told:?}");
+    }
 }
 
 #[test]

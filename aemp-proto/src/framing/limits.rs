@@ -1,5 +1,6 @@
 //! What bounds a packet.
 
+use super::{Framing, storable};
 use crate::error::{Error, LimitExceeded};
 
 /// What one packet may cost, received or sent (section 10.1 of the specification).
@@ -11,6 +12,7 @@ pub struct Limits {
     pub depth: usize,
     /// Values in one packet, arrays, maps and keys included, 1,000,000 by default (`LIMIT-4`). Bounds the memory that a
     /// [`Value`](crate::value::Value) takes beside its texts: 32 octets each, and some 650 for each map that is not empty.
+    /// The scanner of a storable packet holds 16 octets for each value and each reference until the packet is complete.
     pub values: usize,
 }
 
@@ -23,6 +25,14 @@ impl Default for Limits {
 impl Limits {
     /// What every receiver takes: 1 MiB, 512 levels, 100,000 values (`LIMIT-5`).
     pub const LEAST: Limits = Limits { octets: 1 << 20, depth: 512, values: 100_000 };
+
+    /// These limits, and what the framing itself cannot exceed.
+    pub(super) fn within(self, framing: Framing) -> Limits {
+        match framing {
+            Framing::Storable => Limits { octets: self.octets.min(storable::LONGEST), ..self },
+            Framing::Json | Framing::Cbor => self,
+        }
+    }
 
     pub(super) fn check_octets(&self, octets: usize) -> Result<(), Error> {
         if octets > self.octets { Err(LimitExceeded::PacketOctets { limit: self.octets }.into()) } else { Ok(()) }

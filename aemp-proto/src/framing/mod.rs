@@ -15,6 +15,7 @@ mod read;
 mod relay;
 mod scan;
 mod serialize;
+mod storable;
 mod write;
 
 pub use deserialize::DecodeError;
@@ -33,15 +34,17 @@ pub enum Framing {
     Json,
     /// CBOR (RFC 8949): smaller and faster.
     Cbor,
+    /// Perl's Storable, plain data only: for peers that take nothing else.
+    Storable,
 }
 
 impl Framing {
     /// The framings that are offered and sent unless the owner says otherwise, best first.
-    pub const DEFAULT: [Framing; 2] = [Framing::Cbor, Framing::Json];
+    pub const DEFAULT: [Framing; 3] = [Framing::Cbor, Framing::Json, Framing::Storable];
 
     /// Finds a framing by its name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Framing::Json, Framing::Cbor].into_iter().find(|framing| framing.name() == name)
+        [Framing::Json, Framing::Cbor, Framing::Storable].into_iter().find(|framing| framing.name() == name)
     }
 
     /// The name on the wire.
@@ -49,6 +52,7 @@ impl Framing {
         match self {
             Framing::Json => "json",
             Framing::Cbor => "cbor",
+            Framing::Storable => "storable",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::deserialize::{DecodeError, Next, Rest};
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Uncommitted;
-use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay};
+use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay, storable};
 use crate::error::{ApiMisuse, Error};
 
 /// A packet that has arrived: well-formed, borrowed from the read buffer, and still encoded.
@@ -76,6 +76,10 @@ impl<'a> Packet<'a> {
                 let mut reader = cbor::Reader::new(self.octets);
                 (begin(&mut reader), Cursor::Cbor(reader))
             }
+            Framing::Storable => {
+                let mut reader = storable::Reader::new(self.octets);
+                (begin(&mut reader), Cursor::Storable(reader))
+            }
         };
         Elements { cursor, members }
     }
@@ -107,8 +111,8 @@ impl<'a> Packet<'a> {
     /// assert_eq!(out, r#"["a","ä!"]"#.as_bytes());
     /// ```
     pub fn relay(&self, framing: Framing, limits: &Limits, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        // Json can be passed on as it is; cbor may have come with what must not be sent (`CBOR-6`).
-        if framing != self.framing || framing == Framing::Cbor {
+        // Json can be passed on as it is; the others may have come with what must not be sent (`CBOR-6`, `STORABLE-13`).
+        if framing != self.framing || framing != Framing::Json {
             return self.elements().relay(&[], framing, limits, out);
         }
         limits.check_octets(self.octets.len()).map_err(EncodeError::Limit)?;
@@ -148,6 +152,7 @@ pub struct Elements<'a> {
 enum Cursor<'a> {
     Json(json::Reader<'a>),
     Cbor(cbor::Reader<'a>),
+    Storable(storable::Reader<'a>),
 }
 
 impl<'a> Elements<'a> {
@@ -158,6 +163,7 @@ impl<'a> Elements<'a> {
         match &mut self.cursor {
             Cursor::Json(reader) => name(reader, &mut self.members),
             Cursor::Cbor(reader) => name(reader, &mut self.members),
+            Cursor::Storable(reader) => name(reader, &mut self.members),
         }
     }
 
@@ -167,6 +173,7 @@ impl<'a> Elements<'a> {
         match &self.cursor {
             Cursor::Json(reader) => !reader.clone().more(&mut members).unwrap_or(false),
             Cursor::Cbor(reader) => !reader.clone().more(&mut members).unwrap_or(false),
+            Cursor::Storable(reader) => !reader.clone().more(&mut members).unwrap_or(false),
         }
     }
 
@@ -182,6 +189,7 @@ impl<'a> Elements<'a> {
         match &mut self.cursor {
             Cursor::Json(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
             Cursor::Cbor(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
+            Cursor::Storable(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
         }
     }
 
@@ -194,6 +202,7 @@ impl<'a> Elements<'a> {
         match &mut self.cursor {
             Cursor::Json(reader) => next(reader, &mut self.members),
             Cursor::Cbor(reader) => next(reader, &mut self.members),
+            Cursor::Storable(reader) => next(reader, &mut self.members),
         }
     }
 
@@ -219,10 +228,12 @@ impl<'a> Elements<'a> {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        let limits = &limits.within(framing);
         let mut out = Uncommitted::new(out);
         match self.cursor {
             Cursor::Json(reader) => relay_from(reader, self.members, (head, tail), framing, limits, out.buffer())?,
             Cursor::Cbor(reader) => relay_from(reader, self.members, (head, tail), framing, limits, out.buffer())?,
+            Cursor::Storable(reader) => relay_from(reader, self.members, (head, tail), framing, limits, out.buffer())?,
         }
         limits.check_octets(out.written()).map_err(EncodeError::Limit)?;
         out.commit();
@@ -241,6 +252,7 @@ fn relay_from<'a, R: Reader<'a>>(
     match framing {
         Framing::Json => relay::rest(&mut reader, &mut members, head, tail, limits, &mut json::Writer::new(out)),
         Framing::Cbor => relay::rest(&mut reader, &mut members, head, tail, limits, &mut cbor::Writer::new(out)),
+        Framing::Storable => relay::rest(&mut reader, &mut members, head, tail, limits, &mut storable::Writer::new(out)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Finding packets in a stream of octets.
 
-use super::{Framing, Limits, cbor, json};
+use super::{Framing, Limits, cbor, json, storable};
 use crate::error::Error;
 
 /// Finds where packets begin and end, and settles in the same walk that they are well-formed.
@@ -25,6 +25,7 @@ pub struct Scanner {
 enum Walk {
     Json(json::Scanner),
     Cbor(cbor::Scanner),
+    Storable(storable::Scanner),
 }
 
 /// What a scanner found.
@@ -50,8 +51,9 @@ impl Scanner {
         let walk = match framing {
             Framing::Json => Walk::Json(json::Scanner::default()),
             Framing::Cbor => Walk::Cbor(cbor::Scanner::default()),
+            Framing::Storable => Walk::Storable(storable::Scanner::default()),
         };
-        Scanner { limits, walk }
+        Scanner { limits: limits.within(framing), walk }
     }
 
     /// The framing of the packets.
@@ -59,6 +61,7 @@ impl Scanner {
         match self.walk {
             Walk::Json(_) => Framing::Json,
             Walk::Cbor(_) => Framing::Cbor,
+            Walk::Storable(_) => Framing::Storable,
         }
     }
 
@@ -73,6 +76,7 @@ impl Scanner {
         match &mut self.walk {
             Walk::Json(scanner) => scanner.scan(octets, &self.limits),
             Walk::Cbor(scanner) => scanner.scan(octets, &self.limits),
+            Walk::Storable(scanner) => scanner.scan(octets, &self.limits),
         }
     }
 
@@ -81,6 +85,7 @@ impl Scanner {
         match &self.walk {
             Walk::Json(scanner) => scanner.within_packet(),
             Walk::Cbor(scanner) => scanner.within_packet(),
+            Walk::Storable(scanner) => scanner.within_packet(),
         }
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::deserialize::DecodeError;
 use super::read::Scalar;
 use super::write::{Uncommitted, Writer};
-use super::{Framing, Limits, cbor, convert, json};
+use super::{Framing, Limits, cbor, convert, json, storable};
 use crate::error::{Error, LimitExceeded};
 use crate::value::Integer;
 
@@ -113,10 +113,12 @@ impl Framing {
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        let limits = &limits.within(self);
         let mut out = Uncommitted::new(out);
         match self {
             Framing::Json => Encoder::new(json::Writer::new(out.buffer()), limits, port, wrap).packet(elements)?,
             Framing::Cbor => Encoder::new(cbor::Writer::new(out.buffer()), limits, port, wrap).packet(elements)?,
+            Framing::Storable => Encoder::new(storable::Writer::new(out.buffer()), limits, port, wrap).packet(elements)?,
         }
         out.commit();
         Ok(())

@@ -106,8 +106,10 @@ impl Config {
         offered.iter().filter_map(|name| Method::from_name(name)).find(usable)
     }
 
-    /// The framing to send in to a peer that can receive `offered` (`AUTH-7`).
+    /// The framing to send in to a peer that can receive `offered` (`AUTH-7`): storable only where nothing else is left
+    /// (`STORABLE-15`).
     pub(super) fn choose_framing(&self, offered: &[String]) -> Option<Framing> {
-        offered.iter().filter_map(|name| Framing::from_name(name)).find(|framing| self.framings.contains(framing))
+        let usable = || offered.iter().filter_map(|name| Framing::from_name(name)).filter(|it| self.framings.contains(it));
+        usable().find(|framing| *framing != Framing::Storable).or_else(|| usable().next())
     }
 }

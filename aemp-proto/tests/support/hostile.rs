@@ -299,7 +299,8 @@ impl Outsider for Hostile {
         if self.random.chance(2) {
             own.keys.insert("arbiter".into(), "1".into());
         }
-        own.framings = self.draw(&[vec![Framing::Json], vec![Framing::Cbor], Framing::DEFAULT.to_vec()]);
+        own.framings =
+            self.draw(&[vec![Framing::Json], vec![Framing::Cbor], vec![Framing::Storable], Framing::DEFAULT.to_vec()]);
         own.handshake_timeout = Duration::from_secs(3600);
         own.limits = Limits { octets: 1 << 20, ..Limits::default() };
         own.secret = self.secret.clone().or_else(|| Secret::new(b"sesame").ok());

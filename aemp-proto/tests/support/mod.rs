@@ -9,5 +9,6 @@ pub mod pair;
 pub mod ports;
 pub mod reference;
 pub mod traffic;
+pub mod values;
 pub mod vectors;
 pub mod world;

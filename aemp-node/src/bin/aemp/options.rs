@@ -23,7 +23,7 @@ pub(crate) struct Identity {
     /// A file with the secret, whose last line end does not count; else the variable AEMP_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// Framings, best first: cbor, json
+    /// Framings, best first: cbor, json, storable
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     framing: Vec<String>,
     /// Methods that are accepted, best first: tls_sha3_512, hmac_sha3_512, hmac_sha2_256, cleartext, tls_anon

@@ -86,7 +86,7 @@ pub(super) struct Plan {
 }
 
 fn framing(name: &str) -> Result<Framing, String> {
-    Framing::from_name(name).ok_or_else(|| "there are json and cbor".into())
+    Framing::from_name(name).ok_or_else(|| "there are json, cbor and storable".into())
 }
 
 impl Bench {
