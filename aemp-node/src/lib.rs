@@ -118,7 +118,8 @@
 //! # What is logged
 //!
 //! With `tracing`: connections that come and go (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
-//! that holds up the node, with its port (warn).
+//! that holds up the node, with its port (warn). A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
+//! [`Node::catch_logs`] reads what they do.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -131,6 +132,7 @@ mod driver;
 mod early;
 mod events;
 mod handle;
+mod logs;
 mod mailbox;
 mod message;
 mod services;
@@ -145,6 +147,7 @@ pub use config::Config;
 pub use database::{DatabaseError, Entry, FamilyChanges};
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, Stopped};
+pub use logs::{CAUGHT, CaughtLogs, LogLayer, LogLevel, LogLevelError, Record};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use services::{echo, log, serve_database};

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod database;
 mod demo;
+mod log;
 mod options;
 mod run;
 mod trace;
@@ -11,8 +12,12 @@ mod trace;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use aemp_node::LogLayer;
 use clap::{ArgAction, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 use options::Join;
 
@@ -83,6 +88,8 @@ enum Command {
         #[command(flatten)]
         form: trace::Form,
     },
+    /// Prints what the nodes of the network log, as lines of time, node, level and text
+    Log(log::Log),
     /// Shows three nodes in this process that meet, talk, watch, spawn, fail and find each other
     Demo,
     Bench(bench::Bench),
@@ -133,20 +140,18 @@ async fn main() -> ExitCode {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .log_internal_errors(false)
-        .init();
+    let logs = LogLayer::new();
+    let shown = fmt::layer().with_writer(std::io::stderr).with_target(false).log_internal_errors(false).with_filter(level);
+    registry().with(shown).with(logs.clone()).init();
     let result = match arguments.command {
-        Command::Run(run) => run.run().await,
+        Command::Run(run) => run.run(&logs).await,
         Command::Snd { join, message } => ask::snd(join, message).await,
         Command::Cal { join, message, timeout } => ask::cal(join, message, timeout).await,
         Command::Mon { join, port } => ask::mon(join, &port).await,
         Command::Nodes { join, json } => database::nodes(join, json).await,
         Command::Db { join, verb } => verb.run(join).await,
         Command::Trace { join, node, form } => trace::trace(join, node.as_deref(), form).await,
+        Command::Log(log) => log.run().await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,
     };

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use aemp_node::Node;
 use aemp_node::proto::global::DbError;
+use aemp_node::{LogLayer, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +34,9 @@ pub(crate) struct Run {
     /// A family of the database in which the ports of the services are registered, under their IDs, with their names
     #[arg(long, value_name = "FAMILY")]
     register: Vec<String>,
+    /// Does not let other nodes read what this one logs (`aemp log`)
+    #[arg(long)]
+    no_logs: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,7 +50,7 @@ enum Service {
 }
 
 impl Run {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, logs: &LogLayer) -> Result<(), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
@@ -56,6 +59,9 @@ impl Run {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
+        if !self.no_logs {
+            node.offer_logs(logs).await.map_err(Failure::refused)?;
+        }
         let (services, families) = (self.service, self.register);
         let print = printer().map_err(Failure::refused)?;
         node.with(move |context| {

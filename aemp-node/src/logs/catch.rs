@@ -1,0 +1,284 @@
+//! The records of other nodes, for this program.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use aemp_proto::framing::Elements;
+use aemp_proto::global::Changes;
+use aemp_proto::names::{NodeId, PortId};
+use aemp_proto::node::{Context, Outcome, Reasons};
+use aemp_proto::value::Value;
+use futures_core::Stream;
+
+use super::backlog::{Backlog, Entry};
+use super::record::{LogLevel, Record};
+use super::{CONNECT, CONTEXT, lost_text, now};
+use crate::handle::{Node, Stopped};
+
+/// The records of all other nodes of the network ([`Node::catch_logs`]). Those of one node come in order.
+///
+/// What is not taken in time is counted, and told in a record where it would have stood. When this is dropped, no more are sent.
+pub struct CaughtLogs {
+    node: Node,
+    port: PortId,
+    shared: Arc<Mutex<Pending>>,
+}
+
+struct Pending {
+    backlog: Backlog<NodeId, Record>,
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+/// Octets of records that wait for whoever takes them.
+const WAITING: usize = 16 << 20;
+
+impl Node {
+    /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that come later, too.
+    ///
+    /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or cannot be reached
+    /// (a warning). Nobody can be asked for fatal records only: that level counts as the next one.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, LogLayer, LogLevel, Node, proto::{auth::Secret, names::NodeId}};
+    /// # use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+    /// # let logs = LogLayer::new();
+    /// # tracing_subscriber::registry().with(logs.clone()).init();
+    /// # let config = |id: &str| {
+    /// #     let mut config = Config::new(NodeId::new(id).unwrap());
+    /// #     config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
+    /// #     config
+    /// # };
+    /// # let mut worker = config("worker");
+    /// # worker.binds = vec!["127.0.0.1:*".into()];
+    /// # let worker = Node::start(worker).await.unwrap();
+    /// # worker.offer_logs(&logs).await.unwrap();
+    /// # let mut watcher = config("watcher");
+    /// # watcher.seeds = vec![worker.addresses()[0].to_string()];
+    /// # let watcher = Node::start(watcher).await.unwrap();
+    /// let mut caught = watcher.catch_logs(LogLevel::INFO).await.unwrap();
+    /// let first = caught.next().await.unwrap();
+    /// assert_eq!((first.node.as_str(), first.text.as_str()), ("worker", "it was asked for its records"));
+    ///
+    /// tracing::warn!(disk = "full", "no room left"); // As the worker would do.
+    /// let record = caught.next().await.unwrap();
+    /// assert_eq!(record.text, r#"no room left disk="full""#);
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the node has ended.
+    pub async fn catch_logs(&self, level: LogLevel) -> Result<CaughtLogs, Stopped> {
+        let pending = Pending { backlog: Backlog::new(WAITING), waker: None, ended: false };
+        let shared = Arc::new(Mutex::new(pending));
+        let teller = Teller(shared.clone());
+        let level = level.max(LogLevel::ALERT);
+        let port = self.with(move |context| Follower::begin(context, level, teller)).await?;
+        Ok(CaughtLogs { node: self.clone(), port, shared })
+    }
+}
+
+impl CaughtLogs {
+    /// Waits for the next record; `None` when the node has ended. Nothing is lost when this is cancelled.
+    pub async fn next(&mut self) -> Option<Record> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&self, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
+        let mut pending = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match pending.backlog.pop() {
+            Some(Entry::Kept(record)) => Poll::Ready(Some(record)),
+            Some(Entry::Lost(node, lost)) => Poll::Ready(Some(of_our_own(&node, LogLevel::WARN, lost_text(lost)))),
+            None if pending.ended => Poll::Ready(None),
+            None => {
+                pending.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Stream for CaughtLogs {
+    type Item = Record;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
+        self.poll(context)
+    }
+}
+
+impl Drop for CaughtLogs {
+    fn drop(&mut self) {
+        self.node.end(&self.port, Reasons::normal());
+    }
+}
+
+/// A record that tells of a node, and not what it said.
+fn of_our_own(node: &NodeId, level: LogLevel, text: String) -> Record {
+    Record { node: node.clone(), time: now(), context: CONTEXT.to_owned(), level, text }
+}
+
+/// The half on the node's thread: with it goes the hope of more.
+struct Teller(Arc<Mutex<Pending>>);
+
+impl Teller {
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        let waker = {
+            let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut pending);
+            pending.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn tell(&self, record: Record) {
+        let octets = record.context.len() + record.text.len();
+        self.change(|pending| pending.backlog.push(record.node.clone(), octets, record));
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.change(|pending| pending.ended = true);
+    }
+}
+
+/// Asks each node of the network for its records, and again whenever it was lost.
+struct Follower {
+    level: LogLevel,
+    port: PortId,
+    teller: Teller,
+    nodes: RefCell<BTreeMap<NodeId, Followed>>,
+}
+
+#[derive(Default)]
+struct Followed {
+    /// It is in the database.
+    listed: bool,
+    /// It was asked, and has not been lost since.
+    asked: bool,
+    /// It is known to have been asked.
+    answered: bool,
+    /// How often it was not reached since it last was.
+    failures: u32,
+}
+
+/// The pause before a node that was lost is asked again, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The family of the database that has the nodes of the network.
+const NODES: &str = "'l";
+
+impl Follower {
+    fn begin(context: &mut Context<'_>, level: LogLevel, teller: Teller) -> PortId {
+        let port = context.port_without_code();
+        let follower = Rc::new(Follower { level, port: port.clone(), teller, nodes: RefCell::default() });
+        let this = follower.clone();
+        context.receive(&port, move |context, elements| {
+            this.take_in(context, elements);
+            Ok(())
+        });
+        // In the name of the port, so that it goes with that.
+        context.run_in(&port, move |context| {
+            context.db_watch(NODES, move |context, changes| follower.change(context, &changes));
+        });
+        port
+    }
+
+    /// Takes in a record. What is none is nothing (`LOG-12`).
+    fn take_in(&self, context: &Context<'_>, elements: Elements<'_>) {
+        if let Some(node) = context.source().cloned()
+            && let Ok((time, context, level, text)) = elements.rest::<(f64, String, i64, String)>()
+            && let Some(level) = LogLevel::from_wire(level)
+        {
+            self.teller.tell(Record { node, time, context, level, text });
+        }
+    }
+
+    fn change(self: &Rc<Self>, context: &mut Context<'_>, changes: &Changes) -> Outcome {
+        for node in changes.deleted.iter().filter_map(|node| NodeId::new(node).ok()) {
+            let mut nodes = self.nodes.borrow_mut();
+            if let Some(followed) = nodes.get_mut(&node) {
+                followed.listed = false;
+                if !followed.asked {
+                    nodes.remove(&node);
+                }
+            }
+        }
+        for node in changes.added.keys().chain(changes.changed.keys()).filter_map(|node| NodeId::new(node).ok()) {
+            if node != *context.node() {
+                let mut nodes = self.nodes.borrow_mut();
+                let followed = nodes.entry(node.clone()).or_default();
+                (followed.listed, followed.failures) = (true, 0);
+                drop(nodes);
+                self.ask(context, &node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a node for its records, unless it was asked already or has gone.
+    fn ask(self: &Rc<Self>, context: &mut Context<'_>, node: &NodeId) -> Outcome {
+        match self.nodes.borrow_mut().get_mut(node) {
+            Some(followed) if followed.listed && !followed.asked => followed.asked = true,
+            _ => return Ok(()),
+        }
+        let to = node.port("");
+        context.send(&to, &(CONNECT, 0, &self.port, self.level.number()))?;
+        let (this, lost) = (self.clone(), node.clone());
+        context.watch(&to, move |context, reasons| this.lost(context, lost, &reasons));
+        let (this, asked) = (self.clone(), node.clone());
+        // An echo comes back when it has seen the request.
+        context.call(&to, &"snd", None, move |_, answer| {
+            if answer.is_ok() {
+                this.answered(&asked);
+            }
+        })?;
+        Ok(())
+    }
+
+    fn answered(&self, node: &NodeId) {
+        if let Some(followed) = self.nodes.borrow_mut().get_mut(node) {
+            (followed.answered, followed.failures) = (true, 0);
+            self.note(node, LogLevel::INFO, "it was asked for its records".into());
+        }
+    }
+
+    fn lost(self: &Rc<Self>, context: &mut Context<'_>, node: NodeId, reasons: &Reasons) {
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(followed) = nodes.get_mut(&node) else { return };
+        followed.asked = false;
+        let why = reasons.values().last().and_then(Value::as_text).unwrap_or_default();
+        if std::mem::take(&mut followed.answered) {
+            self.note(&node, LogLevel::WARN, format!("it is lost, perhaps with records: {why}"));
+        } else if followed.listed && followed.failures == 0 {
+            self.note(&node, LogLevel::WARN, format!("it cannot be asked for its records: {why}"));
+        }
+        if !followed.listed {
+            nodes.remove(&node);
+            return;
+        }
+        let pause = PAUSE.saturating_mul(1 << followed.failures.min(10)).min(LONGEST_PAUSE);
+        followed.failures += 1;
+        let this = self.clone();
+        context.after(pause, move |context| this.ask(context, &node));
+    }
+
+    fn note(&self, node: &NodeId, level: LogLevel, text: String) {
+        if self.level.covers(level) {
+            self.teller.tell(of_our_own(node, level, text));
+        }
+    }
+}
