@@ -130,7 +130,10 @@ impl Node {
         let _ended = self.shared.commands.send(Command::Use(Box::new(command)));
     }
 
-    async fn ask<R: Send + 'static>(&self, ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static) -> Result<R, Stopped> {
+    pub(crate) async fn ask<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.command(move |driver| {
             let _nobody_waits = answer.send(catch_unwind(AssertUnwindSafe(|| ask(driver))));

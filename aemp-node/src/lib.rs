@@ -126,6 +126,7 @@
 mod addresses;
 mod config;
 mod connection;
+mod credentials;
 mod database;
 mod driver;
 mod early;
