@@ -79,7 +79,7 @@ impl ServerCertVerifier for Verifier {
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.trust.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.trust.roots, intermediates, now, algorithms)
-            .map_err(same_name)?;
+            .map_err(stranger)?;
         self.check_name(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }
@@ -122,7 +122,7 @@ impl ClientCertVerifier for Verifier {
             return Ok(ClientCertVerified::assertion());
         }
         let Some(clients) = &self.trust.clients else { return Err(CertificateError::UnknownIssuer.into()) };
-        let verified = clients.verify_client_cert(end_entity, intermediates, now).map_err(same_name)?;
+        let verified = clients.verify_client_cert(end_entity, intermediates, now).map_err(stranger)?;
         self.check_name(end_entity)?;
         Ok(verified)
     }
@@ -150,12 +150,16 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
-/// An authority that only has the name of ours is another one.
-fn same_name(error: Error) -> Error {
-    match error {
-        Error::InvalidCertificate(CertificateError::BadSignature) => CertificateError::UnknownIssuer.into(),
-        other => other,
-    }
+/// Whoever presents an authority's own certificate, or one of an authority that only has the name of ours, is a stranger like others.
+fn stranger(error: Error) -> Error {
+    let is_stranger = match &error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    };
+    if is_stranger { CertificateError::UnknownIssuer.into() } else { error }
 }
 
 /// Whether a certificate is made out to a node: by a DNS name that is its ID, or a URI `aemp:NODEID`.
