@@ -92,11 +92,11 @@ impl Credentials {
         self.settle();
     }
 
-    /// Says so if others, bound as this node is, will not take its certificate.
+    /// Says so if others with the same trust will not take this node's certificate.
     fn check_own(&self) {
         let node = self.node.as_str();
-        if self.certificates.as_ref().is_some_and(|own| own.is_bound() && !own.names(node)) {
-            tracing::warn!(node, "the own certificate is not made out to this node: those that bind names will refuse it");
+        if let Some(Err(error)) = self.certificates.as_ref().map(|own| own.check(node)) {
+            tracing::warn!(node, %error, "others will refuse this node");
         }
     }
 

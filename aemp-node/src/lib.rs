@@ -150,7 +150,7 @@ pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, Ended, LocalPort};
-pub use tls::{Certificates, CertificatesError};
+pub use tls::{Certificates, CertificatesError, certificate_uri};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};
 

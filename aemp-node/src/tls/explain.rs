@@ -17,7 +17,7 @@ pub(super) fn failure(error: io::Error, node: &str) -> io::Error {
 fn reason(error: &Error, node: &str) -> String {
     let text = match error {
         Error::NoCertificatesPresented => "the other side presents no certificate [TLS-9]",
-        Error::InvalidCertificate(error) => return certificate(error, node),
+        Error::InvalidCertificate(error) => return certificate("the other side's certificate", error, node),
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
@@ -44,25 +44,29 @@ fn reason(error: &Error, node: &str) -> String {
     text.into()
 }
 
-fn certificate(error: &CertificateError, node: &str) -> String {
-    let text = match error {
-        CertificateError::UnknownIssuer => "the other side's certificate is none that this node trusts [TLS-5]",
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the other side's certificate has expired [TLS-5]"
-        }
+/// What is wrong with a certificate; `whose` names it.
+fn certificate(whose: &str, error: &CertificateError, node: &str) -> String {
+    match error {
+        CertificateError::UnknownIssuer => format!("{whose} is none that this node trusts [TLS-5]"),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!("{whose} has expired [TLS-5]"),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the other side's certificate is not valid yet: do the clocks agree? [TLS-5]"
+            format!("{whose} is not valid yet: do the clocks agree? [TLS-5]")
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "the other side's certificate is not for both clients and servers [TLS-5]"
+            format!("{whose} is not for both clients and servers [TLS-5]")
         }
-        CertificateError::ApplicationVerificationFailure => {
-            return format!("the other side's certificate is not made out to the node {node:?} [TLS-12]");
-        }
-        CertificateError::BadSignature => "a signature of the other side is wrong [TLS-11]",
-        other => return format!("the other side's certificate cannot be taken: {other} [TLS-5]"),
-    };
-    text.into()
+        CertificateError::ApplicationVerificationFailure => format!("{whose} is not made out to the node {node:?} [TLS-12]"),
+        CertificateError::BadSignature => "a signature of the other side is wrong [TLS-11]".into(),
+        other => format!("{whose} cannot be taken: {other} [TLS-5]"),
+    }
+}
+
+/// Why others would not take a node's own certificate.
+pub(super) fn untrusted(error: &Error, node: &str) -> String {
+    match error {
+        Error::InvalidCertificate(error) => certificate("this node's own certificate", error, node),
+        other => other.to_string(),
+    }
 }
 
 /// Why an own certificate cannot be used.

@@ -6,6 +6,7 @@ mod trust;
 mod verify;
 
 pub(crate) use stream::Secured;
+pub use verify::certificate_uri;
 
 use std::fmt;
 use std::io;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use aemp_proto::link::{StartTls, TlsSide};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
@@ -62,6 +63,9 @@ pub enum CertificatesError {
     /// They do not fit together, or are of a kind that is not supported.
     #[error("{}", explain::unusable(.0))]
     Unusable(#[from] rustls::Error),
+    /// Nodes that trust what this one trusts would refuse its own certificate.
+    #[error("{0}")]
+    Untrusted(String),
     /// A file cannot be used.
     #[error("{0}: {1}")]
     File(String, Box<CertificatesError>),
@@ -136,20 +140,22 @@ impl Certificates {
         self
     }
 
-    /// Whether others that bind certificates to node IDs will take this one from this node.
-    pub fn names(&self, node: &str) -> bool {
-        verify::names_node(&self.identity.cert[0], node)
+    /// Whether a node that trusts what this one trusts takes its certificate now, from a node with this ID.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with the reason.
+    pub fn check(&self, node: &str) -> Result<(), CertificatesError> {
+        let (leaf, more) = self.identity.cert.split_first().expect("there is a certificate");
+        self.verifier(node)
+            .check(leaf, more, UnixTime::now())
+            .map_err(|error| CertificatesError::Untrusted(explain::untrusted(&error, node)))
     }
 
     /// Trusts what another one trusts, too.
     pub(crate) fn with_trust_of(mut self, other: &Certificates) -> Self {
         self.trust = self.trust.with(&other.trust).expect("both can be used");
         self
-    }
-
-    /// Whether certificates of authorities are taken from the nodes only to which they are made out.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.bound && !self.trust.roots.is_empty()
     }
 
     fn verifier(&self, node: &str) -> Arc<Verifier> {

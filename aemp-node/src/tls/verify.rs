@@ -1,6 +1,7 @@
 //! Whether the certificate of the other side is one that is trusted.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -36,6 +37,13 @@ impl Verifier {
             Some(node) if !names_node(certificate, node) => Err(CertificateError::ApplicationVerificationFailure.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a certificate would be taken from both parts of the handshake.
+    pub(super) fn check(&self, own: &CertificateDer<'_>, more: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let name = ServerName::IpAddress(IpAddr::from([0; 4]).into());
+        self.verify_server_cert(own, more, &name, &[], now)?;
+        self.verify_client_cert(own, more, now).map(drop)
     }
 
     fn signature_schemes(&self) -> Vec<SignatureScheme> {
@@ -165,12 +173,13 @@ fn stranger(error: Error) -> Error {
 /// Whether a certificate is made out to a node: by a DNS name that is its ID, or a URI `aemp:NODEID`.
 pub(super) fn names_node(certificate: &CertificateDer<'_>, node: &str) -> bool {
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
-    let uri = uri(node);
+    let uri = certificate_uri(node);
     certificate.valid_dns_names().any(|name| name == node) || certificate.valid_uri_names().any(|name| name == uri)
 }
 
-/// The URI of a node ID, which is written in one way only, so that it can be compared.
-pub(super) fn uri(node: &str) -> String {
+/// The URI that makes a certificate out to a node: `aemp:` and the ID, written in one way only, so that it can be compared
+/// ([`Certificates::bound_to_node_ids`](crate::Certificates::bound_to_node_ids)).
+pub fn certificate_uri(node: &str) -> String {
     let mut uri = String::from("aemp:");
     for octet in node.bytes() {
         if octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet) {
@@ -184,7 +193,7 @@ pub(super) fn uri(node: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::uri;
+    use super::certificate_uri;
 
     #[test]
     fn node_ids_have_one_uri_each() {
@@ -194,7 +203,7 @@ mod tests {
             ("a:b", "aemp:a%3Ab"),
             ("ä b%", "aemp:%C3%A4%20b%25"),
         ] {
-            assert_eq!(uri(node), expected);
+            assert_eq!(certificate_uri(node), expected);
         }
     }
 }
