@@ -211,6 +211,27 @@ async fn a_large_message_and_many_small_ones_go_through_tls() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_connect_to_each_other_at_once_lose_nothing_inside_tls() {
+    let pem = shared();
+    for _ in 0..50 {
+        let (a, b) = tokio::join!(listen(config("a", sharing(&pem))), listen(config("b", sharing(&pem))));
+        let (mut at_a, mut at_b) = (a.mailbox().await.expect("it runs"), b.mailbox().await.expect("it runs"));
+        a.add_seed(&b.addresses()[0].to_string());
+        b.add_seed(&a.addresses()[0].to_string());
+        for number in 0..50_u64 {
+            a.send(at_b.id(), &number).expect("small");
+            b.send(at_a.id(), &number).expect("small");
+        }
+        for mailbox in [&mut at_a, &mut at_b] {
+            for expected in 0..50 {
+                let number: u64 = mailbox.recv().await.expect("it arrives").decode().expect("a number");
+                assert_eq!(number, expected);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_a_connection_inside_tls_is_an_end_like_any_other() {
     let pem = shared();
