@@ -184,7 +184,12 @@ const FIRST: &str = "aemp;1;openssl;tls_sha3_512;json;tls=1.0";
 
 /// Greets, and gives what the node must authenticate by, and what authenticates us.
 fn greet(stream: &mut TcpStream, nonce: &str) -> [String; 2] {
-    stream.write_all(format!("{FIRST}\n{nonce}\n").as_bytes()).expect("it reads");
+    greet_and_say(stream, nonce, &[])
+}
+
+/// The same, with octets directly behind the greeting.
+fn greet_and_say(stream: &mut TcpStream, nonce: &str, behind: &[u8]) -> [String; 2] {
+    stream.write_all(&[format!("{FIRST}\n{nonce}\n").as_bytes(), behind].concat()).expect("it reads");
     let mut lines = Vec::new();
     for _ in 0..2 {
         let mut line = Vec::new();
@@ -347,12 +352,38 @@ async fn openssl_is_refused_without_a_certificate_with_a_foreign_one_and_with_tl
 
 // --- one that lies ---
 
-/// A certificate with the key of another one.
-fn stolen(certificate: &str, key_of: &str) -> Arc<SingleCertAndKey> {
+/// A certificate with a key, which may be that of another one.
+fn with_key_of(certificate: &str, key_of: &str) -> Arc<SingleCertAndKey> {
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(key_of.as_bytes()).expect("a key");
     let key = default_provider().key_provider.load_private_key(key).expect("a key that can be used");
     Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)))
+}
+
+/// TLS-4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_begins_tls_in_the_same_write_as_its_greeting_is_understood() {
+    let (pem, authority) = (shared(), Authority::new());
+    let own = Certificates::issued(authority.issue_dns("seed.example").as_bytes(), authority.pem.as_bytes());
+    let (node, _) = node(own.expect("all there").trust(pem.as_bytes()).expect("a certificate")).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate")).expect("an authority");
+    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(with_key_of(&pem, &pem));
+    let name = "seed.example".try_into().expect("a name");
+    let mut tls = ClientConnection::new(Arc::new(client), name).expect("a connection");
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).expect("memory");
+    let mut stream = connection(&node, false);
+    let [expected, own] = greet_and_say(&mut stream, "!", &hello);
+    let mut stream = BufReader::new(rustls::StreamOwned::new(tls, stream));
+    stream.get_mut().write_all(format!("{own}\n").as_bytes()).expect("it reads");
+    let mut line = String::new();
+    stream.read_line(&mut line).expect("it authenticates");
+    assert_eq!(line.trim_end(), expected);
 }
 
 /// TLS-11
@@ -369,12 +400,12 @@ async fn a_trusted_certificate_without_its_key_proves_nothing() {
             .with_protocol_versions(&[version])
             .expect("a version")
             .with_root_certificates(roots)
-            .with_client_cert_resolver(stolen(&pinned, &other));
+            .with_client_cert_resolver(with_key_of(&pinned, &other));
         let server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])
             .expect("a version")
             .with_no_client_auth()
-            .with_cert_resolver(stolen(&pinned, &other));
+            .with_cert_resolver(with_key_of(&pinned, &other));
         for (nonce, part) in NONCES {
             let mut stream = connection(&node, false);
             stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
