@@ -33,6 +33,9 @@ pub struct Config {
     pub certificates: Option<Certificates>,
     /// Takes connections without TLS, too, from and to nodes that do not want it. Off by default.
     pub plain: bool,
+    /// How long certificates and secrets are accepted still that have been replaced while the node runs
+    /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)), 1 hour by default.
+    pub overlap: Duration,
     /// Addresses to listen on, `HOST:PORT`; `*` stands for all addresses of this host, or for any free port. A name is all of its addresses, and
     /// without a port it is any free one. None by default.
     pub binds: Vec<String>,
@@ -57,6 +60,7 @@ impl Config {
             node: NodeConfig::new(link::Config::new(node)),
             certificates: None,
             plain: false,
+            overlap: Duration::from_secs(3600),
             binds: Vec::new(),
             announce: Vec::new(),
             seeds: Vec::new(),

@@ -79,14 +79,10 @@ impl Drop for Ending<'_> {
 
 async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: &Wake) -> io::Result<()> {
     let Some(tls) = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? else { return Ok(()) };
-    let certificates = driver.certificates().ok_or_else(|| io::Error::other("there are no certificates for TLS"))?;
-    let failed = |error: io::Error| io::Error::new(error.kind(), format!("TLS: {error} [TLS-6]"));
-    let mut stream = certificates.start(tls, stream).await.map_err(failed)?;
-    let node = driver.node().greeted_as(id).cloned();
-    if !node.as_ref().is_some_and(|node| certificates.names(&stream, node.as_str())) {
-        let node = node.map(|node| node.to_string()).unwrap_or_default();
-        return Err(io::Error::other(format!("TLS: the certificate is not made out to the node {node:?} [TLS-6]")));
-    }
+    let certificates = driver.credentials.borrow().certificates();
+    let certificates = certificates.ok_or_else(|| io::Error::other("there are no certificates for TLS"))?;
+    let node = driver.node().greeted_as(id).map(ToString::to_string).unwrap_or_default();
+    let mut stream = certificates.start(tls, stream, &node).await?;
     driver.with_node(|node, now| node.tls_established(now, id));
     (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await.map(drop)
 }

@@ -8,8 +8,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime};
 
 use aemp_proto::framing::{EncodeError, Framing, Limits, Packet};
-
-use aemp_proto::link::{Role, Tls};
+use aemp_proto::link::Role;
 use aemp_proto::names::PortId;
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,9 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::config::Config;
 use crate::connection::{self, Wake};
+use crate::credentials::Credentials;
 use crate::handle::Command;
 use crate::supervisor::Watchful;
-use crate::tls::Certificates;
 use crate::wire::Tapped;
 use crate::{addresses, socket};
 
@@ -31,7 +30,8 @@ pub(crate) struct Driver {
     connections: RefCell<BTreeMap<ConnectionId, Rc<Wake>>>,
     /// What each connection reads into: an idle one keeps no buffer.
     pub(crate) buffer: RefCell<Vec<u8>>,
-    config: Config,
+    pub(crate) credentials: RefCell<Credentials>,
+    pub(crate) config: Config,
     start: Instant,
     timer: Notify,
     listening: RefCell<Vec<JoinHandle<()>>>,
@@ -125,17 +125,15 @@ impl Driver {
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut settings = config.node.clone();
-        settings.link.tls = match (&config.certificates, config.plain) {
-            (None, _) => Tls::Off,
-            (Some(_), false) => Tls::Required,
-            (Some(_), true) => Tls::Wanted,
-        };
+        let credentials = Credentials::new(config);
+        credentials.put_into(&mut settings.link);
         let mut node = Node::new(settings, u128::from_ne_bytes(random), Duration::ZERO, unix);
         node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow)));
         let driver = Rc::new(Driver {
             node: RefCell::new(node),
             connections: RefCell::default(),
             buffer: RefCell::new(vec![0; READ]),
+            credentials: RefCell::new(credentials),
             config: config.clone(),
             start: Instant::now(),
             timer: Notify::new(),
@@ -195,11 +193,6 @@ impl Driver {
     /// Runs code in the node, in the name of nobody.
     pub(crate) fn with_context<R>(self: &Rc<Self>, code: impl FnOnce(&mut Context<'_>) -> R) -> R {
         self.with_node(|node, now| node.with(now, code))
-    }
-
-    /// With what TLS is begun.
-    pub(crate) fn certificates(&self) -> Option<Certificates> {
-        self.config.certificates.clone()
     }
 
     pub(crate) fn node(&self) -> std::cell::RefMut<'_, Node> {

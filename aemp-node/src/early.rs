@@ -1,6 +1,6 @@
 //! A stream of which the beginning has been read already.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,6 +16,10 @@ pub(crate) struct WithEarly<S> {
 impl<S> WithEarly<S> {
     pub(crate) fn new(early: Vec<u8>, stream: S) -> Self {
         WithEarly { early, given: 0, stream }
+    }
+
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
     }
 }
 
@@ -35,6 +39,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for WithEarly<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for WithEarly<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, octets)
+    }
+
+    /// An alert goes out together with what it ends, or not at all.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, octets)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -218,7 +218,10 @@ impl Node {
         }
     }
 
-    async fn ask<R: Send + 'static>(&self, ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static) -> Result<R, Stopped> {
+    pub(crate) async fn ask<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Rc<Driver>) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.command(move |driver| {
             let _nobody_waits = answer.send(catch_unwind(AssertUnwindSafe(|| ask(driver))));

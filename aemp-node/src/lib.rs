@@ -127,6 +127,7 @@
 mod addresses;
 mod config;
 mod connection;
+mod credentials;
 mod database;
 mod driver;
 mod early;
@@ -152,7 +153,7 @@ pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, LocalError, LocalPort};
-pub use tls::{Certificates, CertificatesError};
+pub use tls::{Certificates, CertificatesError, certificate_uri};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};
 

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use aemp_proto::auth::{Method, Secret};
-use aemp_proto::error::{ApiMisuse, Error};
+use aemp_proto::error::{ApiMisuse, Error, PeerMisbehaved};
 use aemp_proto::framing::{Framing, Packet};
 use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role, SendError, Tls, TlsSide};
 use aemp_proto::names::PortId;
@@ -138,6 +138,31 @@ fn an_acceptor_shows_nothing_of_the_secret_before_it_has_verified_the_opener() {
     assert!(line.starts_with(b"hmac_sha3_512;"));
     give(&mut acceptor, &line, &mut Vec::new()).expect("the right token");
     assert!(acceptor.is_up() && take(&mut acceptor).starts_with(b"hmac_sha3_512;"), "AUTH-4");
+}
+
+#[test]
+fn an_acceptor_takes_further_secrets_and_answers_with_the_one_that_the_opener_has() {
+    let secret = |text: &str| Secret::new(text.as_bytes()).expect("a secret");
+    let knows = |node, own: &str, further: &[&str]| {
+        let further_secrets = further.iter().map(|text| secret(text)).collect();
+        Config { secret: Some(secret(own)), further_secrets, ..config(node) }
+    };
+    let meet = |opener: Config, acceptor: Config| {
+        let (mut opener, mut acceptor) = (link(opener, Role::Opener), link(acceptor, Role::Acceptor));
+        run(&mut opener, &mut acceptor, &[usize::MAX]).map(|_| assert!(opener.is_up() && acceptor.is_up()))
+    };
+    // SEC-6, SEC-7
+    for opener in ["old", "new", "newer"] {
+        assert_eq!(meet(knows("a", opener, &[]), knows("b", "old", &["new", "newer"])), Ok(()), "{opener}");
+    }
+    assert_eq!(meet(knows("a", "old", &["new"]), knows("b", "new", &["old"])), Ok(()));
+    assert!(matches!(
+        meet(knows("a", "other", &["old", "new"]), knows("b", "old", &["new"])),
+        Err(Error::Misbehaved(PeerMisbehaved::WrongToken { .. }))
+    ));
+    // Without a secret of its own, a side has none.
+    let none = Config { secret: None, ..knows("b", "old", &["new"]) };
+    assert!(meet(knows("a", "new", &[]), none).is_err());
 }
 
 #[test]

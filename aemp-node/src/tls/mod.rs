@@ -1,33 +1,44 @@
 //! TLS between nodes (chapter 3 of the specification): both sides present a certificate, and verify the other's.
 
+mod explain;
+mod stream;
+mod trust;
 mod verify;
+
+pub(crate) use stream::Secured;
+pub use verify::certificate_uri;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aemp_proto::link::{StartTls, TlsSide};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use self::trust::Trust;
 use self::verify::Verifier;
 use crate::early::WithEarly;
 
 /// A node's certificate and key, and which certificates of others it trusts.
 ///
 /// Either all nodes share one self-signed certificate, which each of them trusts itself ([`shared`](Self::shared)); or each has its own, issued by an
-/// authority that all of them trust for this network ([`issued`](Self::issued)).
+/// authority that all of them trust for this network ([`issued`](Self::issued)). A certificate that is trusted itself is compared as it is, and
+/// its dates do not count; one that an authority has issued is taken while it is valid.
 #[derive(Clone)]
 pub struct Certificates {
-    chain: Vec<CertificateDer<'static>>,
-    key: Arc<PrivateKeyDer<'static>>,
-    pinned: Vec<CertificateDer<'static>>,
-    authorities: Vec<CertificateDer<'static>>,
+    identity: Arc<CertifiedKey>,
+    trust: Arc<Trust>,
     bound: bool,
 }
 
@@ -35,9 +46,8 @@ pub struct Certificates {
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates")
-            .field("chain", &self.chain.len())
-            .field("pinned", &self.pinned.len())
-            .field("authorities", &self.authorities.len())
+            .field("chain", &self.identity.cert.len())
+            .field("trust", &self.trust)
             .field("bound", &self.bound)
             .finish_non_exhaustive()
     }
@@ -51,37 +61,40 @@ pub enum CertificatesError {
     #[error("{0}")]
     Pem(String),
     /// They do not fit together, or are of a kind that is not supported.
-    #[error("the certificate cannot be used: {0}")]
+    #[error("{}", explain::unusable(.0))]
     Unusable(#[from] rustls::Error),
-    /// A file cannot be read.
+    /// Nodes that trust what this one trusts would refuse its own certificate.
+    #[error("{0}")]
+    Untrusted(String),
+    /// A file cannot be used.
     #[error("{0}: {1}")]
-    File(String, io::Error),
+    File(String, Box<CertificatesError>),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
 }
 
 impl Certificates {
-    /// One self-signed certificate with its key, in PEM, that all nodes of the network share, as `aemp gencert` makes it and the reference's program of that name.
+    /// One self-signed certificate with its key, in PEM, that all nodes of the network share, as `aemp gencert` makes it and the reference's
+    /// program of that name.
     ///
     /// # Errors
     ///
     /// When there is no certificate or no key, or they cannot be used.
     pub fn shared(pem: &[u8]) -> Result<Self, CertificatesError> {
-        let (chain, key) = identity(pem)?;
-        let pinned = chain.iter().take(1).cloned().collect();
-        Certificates { chain, key: Arc::new(key), pinned, authorities: Vec::new(), bound: false }.checked()
+        let identity = identity(pem)?;
+        let trust = Trust::new(identity.cert[..1].into(), Vec::new())?;
+        Ok(Certificates { identity, trust, bound: false })
     }
 
-    /// A certificate of this node's own, with the key and any certificates between it and the authority, and the authority's certificate; all in PEM.
+    /// A certificate of this node's own, with the key and any certificates between it and the authority, and the certificate of the authority, or of
+    /// more than one; all in PEM.
     ///
     /// # Errors
     ///
     /// When something is missing or cannot be used.
-    pub fn issued(pem: &[u8], authority: &[u8]) -> Result<Self, CertificatesError> {
-        let (chain, key) = identity(pem)?;
-        let authorities = certificates(authority)?;
-        if authorities.is_empty() {
-            return Err(CertificatesError::Pem("there is no certificate of an authority in it".into()));
-        }
-        Certificates { chain, key: Arc::new(key), pinned: Vec::new(), authorities, bound: false }.checked()
+    pub fn issued(pem: &[u8], authorities: &[u8]) -> Result<Self, CertificatesError> {
+        Ok(Certificates { identity: identity(pem)?, trust: Trust::new(Vec::new(), some(authorities)?)?, bound: false })
     }
 
     /// The same from files; without an authority the certificate is shared.
@@ -89,110 +102,155 @@ impl Certificates {
     /// # Errors
     ///
     /// As [`shared`](Self::shared) and [`issued`](Self::issued), and when a file cannot be read.
-    pub fn from_files(certificate: &Path, authority: Option<&Path>) -> Result<Self, CertificatesError> {
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|error| CertificatesError::File(path.display().to_string(), error));
-        match authority {
-            Some(authority) => Self::issued(&read(certificate)?, &read(authority)?),
-            None => Self::shared(&read(certificate)?),
+    pub fn from_files(certificate: &Path, authorities: Option<&Path>) -> Result<Self, CertificatesError> {
+        match authorities {
+            None => of_file(certificate, Self::shared),
+            Some(authorities) => {
+                let trust = of_file(authorities, |pem| Ok(Trust::new(Vec::new(), some(pem)?)?))?;
+                Ok(Certificates { identity: of_file(certificate, identity)?, trust, bound: false })
+            }
         }
     }
 
-    /// Trusts another one's certificate, too, such as the one that this one is to replace or to be replaced with.
+    /// Trusts the certificates in this PEM themselves, too, such as the one that is to replace a shared one. They are not bound to node IDs.
     ///
     /// # Errors
     ///
     /// When there is none.
     pub fn trust(mut self, pem: &[u8]) -> Result<Self, CertificatesError> {
-        let more = certificates(pem)?;
-        if more.is_empty() {
-            return Err(CertificatesError::Pem("there is no certificate in it".into()));
-        }
-        self.pinned.extend(more);
+        let more = Trust::new(some(pem)?, Vec::new())?;
+        self.trust = self.trust.with(&more)?;
         Ok(self)
     }
 
-    /// Takes a certificate of an authority only from the node that it names: a DNS name that is the node ID, or a URI `aemp:NODEID`.
+    /// The same from a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`trust`](Self::trust), and when the file cannot be read.
+    pub fn trust_file(self, path: &Path) -> Result<Self, CertificatesError> {
+        of_file(path, |pem| self.trust(pem))
+    }
+
+    /// Takes a certificate of an authority only from the node to which it is made out: by a DNS name that is the node ID, or a URI `aemp:NODEID`,
+    /// with octets of the ID that are not unreserved in RFC 3986, nor `/`, written as `%XX` (`TLS-12`).
     #[must_use]
     pub fn bound_to_node_ids(mut self) -> Self {
         self.bound = true;
         self
     }
 
-    /// Whether rustls can use it, both ways.
-    fn checked(self) -> Result<Self, CertificatesError> {
-        self.client()?;
-        self.server()?;
-        Ok(self)
+    /// Whether a node that trusts what this one trusts takes its certificate now, from a node with this ID.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with the reason.
+    pub fn check(&self, node: &str) -> Result<(), CertificatesError> {
+        let (leaf, more) = self.identity.cert.split_first().expect("there is a certificate");
+        self.verifier(node)
+            .check(leaf, more, UnixTime::now())
+            .map_err(|error| CertificatesError::Untrusted(explain::untrusted(&error, node)))
     }
 
-    fn verifier(&self) -> Result<Arc<Verifier>, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        for authority in &self.authorities {
-            roots.add(authority.clone())?;
-        }
-        Verifier::new(self.pinned.clone(), roots)
+    /// Trusts what another one trusts, too.
+    pub(crate) fn with_trust_of(mut self, other: &Certificates) -> Self {
+        self.trust = self.trust.with(&other.trust).expect("both can be used");
+        self
     }
 
-    fn client(&self) -> Result<ClientConfig, rustls::Error> {
-        let mut config = ClientConfig::builder_with_provider(verify::provider())
+    fn verifier(&self, node: &str) -> Arc<Verifier> {
+        Arc::new(Verifier::new(self.trust.clone(), self.bound.then(|| node.to_owned())))
+    }
+
+    fn client(&self, node: &str) -> Result<ClientConfig, rustls::Error> {
+        let mut config = ClientConfig::builder_with_provider(trust::provider())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier()?)
-            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
-        // Names in certificates mean nothing to the protocol, and nobody needs to see them on the way.
+            .with_custom_certificate_verifier(self.verifier(node))
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity.clone())));
+        // Nobody needs to see a name on the way.
         config.enable_sni = false;
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
     }
 
-    fn server(&self) -> Result<ServerConfig, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(verify::provider())
+    fn server(&self, node: &str) -> Result<ServerConfig, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(trust::provider())
             .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(self.verifier()?)
-            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+            .with_client_cert_verifier(self.verifier(node))
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.identity.clone())));
+        // Each connection verifies anew.
         config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(config)
     }
 
-    /// Runs the handshake on a connection, in the part that the greetings have given to this side.
-    pub(crate) async fn start(&self, tls: StartTls, stream: TcpStream) -> io::Result<TlsStream<WithEarly<TcpStream>>> {
+    /// Runs the handshake on a connection with what says it is this node, in the part that the greetings have given to this side.
+    pub(crate) async fn start(&self, tls: StartTls, stream: TcpStream, node: &str) -> io::Result<Secured> {
         let stream = WithEarly::new(tls.early, stream);
-        match tls.side {
+        let outcome = match tls.side {
             TlsSide::Client => {
-                let config = Arc::new(self.client().map_err(io::Error::other)?);
+                let config = Arc::new(self.client(node).map_err(io::Error::other)?);
                 // It is not sent, and no certificate is held against it.
                 let name = ServerName::try_from("aemp").map_err(io::Error::other)?;
-                Ok(TlsConnector::from(config).connect(name, stream).await?.into())
+                TlsConnector::from(config).connect(name, stream).into_fallible().await.map(TlsStream::from)
             }
             TlsSide::Server => {
-                let config = Arc::new(self.server().map_err(io::Error::other)?);
-                Ok(TlsAcceptor::from(config).accept(stream).await?.into())
+                let config = Arc::new(self.server(node).map_err(io::Error::other)?);
+                TlsAcceptor::from(config).accept(stream).into_fallible().await.map(TlsStream::from)
+            }
+        };
+        match outcome {
+            Ok(stream) => Ok(Secured::new(stream, node)),
+            Err((error, stream)) => {
+                hear_out(stream).await;
+                Err(explain::failure(error, node))
             }
         }
     }
+}
 
-    /// Whether the certificate of the other side may speak for a node (see [`bound_to_node_ids`](Self::bound_to_node_ids)).
-    pub(crate) fn names(&self, stream: &TlsStream<WithEarly<TcpStream>>, node: &str) -> bool {
-        let (_, connection) = stream.get_ref();
-        let certificate = connection.peer_certificates().and_then(|chain| chain.first());
-        let pinned = certificate.is_some_and(|certificate| self.pinned.contains(certificate));
-        !self.bound || pinned || certificate.is_some_and(|certificate| verify::names_node(certificate, node))
+/// Reads what the other side has sent already: closed at once, the connection would be reset, and the other side might never read why.
+async fn hear_out(mut stream: WithEarly<TcpStream>) {
+    /// How long.
+    const TIME: Duration = Duration::from_secs(1);
+    /// And how much, in octets.
+    const MOST: usize = 64 << 10;
+    let hear = async {
+        stream.shutdown().await?;
+        let (mut buffer, mut heard) = ([0; 1024], 0);
+        while heard < MOST {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                octets => heard += octets,
+            }
+        }
+        io::Result::Ok(())
+    };
+    // It is over, whatever comes of this.
+    let _over = timeout(TIME, hear).await;
+}
+
+fn of_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, CertificatesError>) -> Result<T, CertificatesError> {
+    let octets = std::fs::read(path).map_err(CertificatesError::Read);
+    octets
+        .and_then(|octets| read(&octets))
+        .map_err(|error| CertificatesError::File(path.display().to_string(), error.into()))
+}
+
+/// The certificates in a PEM text; there must be one.
+fn some(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Err(error) => Err(CertificatesError::Pem(format!("a certificate in it cannot be read: {error}"))),
+        Ok(found) if found.is_empty() => Err(CertificatesError::Pem("there is no certificate in it".into())),
+        Ok(found) => Ok(found),
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| CertificatesError::Pem(format!("a certificate in it cannot be read: {error}")))
-}
-
-fn identity(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CertificatesError> {
-    let chain = certificates(pem)?;
-    if chain.is_empty() {
-        return Err(CertificatesError::Pem("there is no certificate in it".into()));
-    }
+fn identity(pem: &[u8]) -> Result<Arc<CertifiedKey>, CertificatesError> {
+    let chain = some(pem)?;
     let key = PrivateKeyDer::from_pem_slice(pem)
         .map_err(|error| CertificatesError::Pem(format!("there is no private key in it that can be read: {error}")))?;
-    Ok((chain, key))
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, &trust::provider())?))
 }

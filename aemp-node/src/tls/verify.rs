@@ -1,48 +1,53 @@
-//! Which certificates of others are trusted.
+//! Whether the certificate of the other side is one that is trusted.
 
+use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// The cryptography that is used.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
+use super::trust::Trust;
 
-/// Trusts certificates that it was told to trust themselves, and those that an authority has issued. Both parts of the handshake ask it (`TLS-5`).
+/// Verifies one connection. Both parts of the handshake ask it: for the certificate (`TLS-5`), and for the signature that shows that the other
+/// side has its key (`TLS-11`).
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// Compared as they are: one that is shared is its own authority, which rules for the web would not let through.
-    pinned: Vec<CertificateDer<'static>>,
-    roots: Arc<RootCertStore>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
-    provider: Arc<CryptoProvider>,
+    trust: Arc<Trust>,
+    /// The node to which a certificate of an authority must be made out (`TLS-12`).
+    bound_to: Option<String>,
 }
 
 impl Verifier {
-    pub(super) fn new(pinned: Vec<CertificateDer<'static>>, roots: RootCertStore) -> Result<Arc<Self>, Error> {
-        let (roots, provider) = (Arc::new(roots), provider());
-        let clients = if roots.is_empty() {
-            None
-        } else {
-            let built = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build();
-            Some(built.map_err(|error| Error::General(error.to_string()))?)
-        };
-        Ok(Arc::new(Verifier { pinned, roots, clients, provider }))
+    pub(super) fn new(trust: Arc<Trust>, bound_to: Option<String>) -> Self {
+        Verifier { trust, bound_to }
     }
 
     fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.pinned.contains(certificate)
+        self.trust.pinned.contains(certificate)
+    }
+
+    fn check_name(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        match &self.bound_to {
+            Some(node) if !names_node(certificate, node) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a certificate would be taken from both parts of the handshake.
+    pub(super) fn check(&self, own: &CertificateDer<'_>, more: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let name = ServerName::IpAddress(IpAddr::from([0; 4]).into());
+        self.verify_server_cert(own, more, &name, &[], now)?;
+        self.verify_client_cert(own, more, now).map(drop)
     }
 
     fn signature_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.trust.provider.signature_verification_algorithms.supported_schemes()
     }
 
     fn signature_12(
@@ -51,7 +56,7 @@ impl Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.trust.provider.signature_verification_algorithms)
     }
 
     fn signature_13(
@@ -60,7 +65,7 @@ impl Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.trust.provider.signature_verification_algorithms)
     }
 }
 
@@ -76,12 +81,14 @@ impl ServerCertVerifier for Verifier {
         if self.is_pinned(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        if self.roots.is_empty() {
+        if self.trust.roots.is_empty() {
             return Err(CertificateError::UnknownIssuer.into());
         }
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        let algorithms = self.trust.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.trust.roots, intermediates, now, algorithms)
+            .map_err(stranger)?;
+        self.check_name(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -119,11 +126,13 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match &self.clients {
-            _ if self.is_pinned(end_entity) => Ok(ClientCertVerified::assertion()),
-            Some(clients) => clients.verify_client_cert(end_entity, intermediates, now),
-            None => Err(CertificateError::UnknownIssuer.into()),
+        if self.is_pinned(end_entity) {
+            return Ok(ClientCertVerified::assertion());
         }
+        let Some(clients) = &self.trust.clients else { return Err(CertificateError::UnknownIssuer.into()) };
+        let verified = clients.verify_client_cert(end_entity, intermediates, now).map_err(stranger)?;
+        self.check_name(end_entity)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -149,9 +158,52 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
+/// Whoever presents an authority's own certificate, or one of an authority that only has the name of ours, is a stranger like others.
+fn stranger(error: Error) -> Error {
+    let is_stranger = match &error {
+        Error::InvalidCertificate(CertificateError::BadSignature) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    };
+    if is_stranger { CertificateError::UnknownIssuer.into() } else { error }
+}
+
 /// Whether a certificate is made out to a node: by a DNS name that is its ID, or a URI `aemp:NODEID`.
 pub(super) fn names_node(certificate: &CertificateDer<'_>, node: &str) -> bool {
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };
-    let mut uris = certificate.valid_uri_names();
-    certificate.valid_dns_names().any(|name| name == node) || uris.any(|uri| uri.strip_prefix("aemp:") == Some(node))
+    let uri = certificate_uri(node);
+    certificate.valid_dns_names().any(|name| name == node) || certificate.valid_uri_names().any(|name| name == uri)
+}
+
+/// The URI that makes a certificate out to a node: `aemp:` and the ID, written in one way only, so that it can be compared
+/// ([`Certificates::bound_to_node_ids`](crate::Certificates::bound_to_node_ids)).
+pub fn certificate_uri(node: &str) -> String {
+    let mut uri = String::from("aemp:");
+    for octet in node.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet) {
+            uri.push(char::from(octet));
+        } else {
+            let _infallible = write!(uri, "%{octet:02X}");
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::certificate_uri;
+
+    #[test]
+    fn node_ids_have_one_uri_each() {
+        for (node, expected) in [
+            ("seed", "aemp:seed"),
+            ("worker/kQ3-1._~", "aemp:worker/kQ3-1._~"),
+            ("a:b", "aemp:a%3Ab"),
+            ("ä b%", "aemp:%C3%A4%20b%25"),
+        ] {
+            assert_eq!(certificate_uri(node), expected);
+        }
+    }
 }

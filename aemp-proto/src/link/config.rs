@@ -24,6 +24,9 @@ pub struct Config {
     pub node: NodeId,
     /// The secret that the nodes of the network share. Without one, only TLS can authenticate (`AUTH-19`).
     pub secret: Option<Secret>,
+    /// Other secrets that are accepted from peers, too, while the network changes from one to another (`SEC-6`); none by default, and they count
+    /// only where there is a secret of our own.
+    pub further_secrets: Vec<Secret>,
     /// Methods that may be sent: of these, the first in the peer's list is (`AUTH-6`).
     pub send: Vec<Method>,
     /// Methods that are accepted, best first (`AUTH-21`). `cleartext` and `tls_anon` only if they are put here (`AUTH-22`).
@@ -61,6 +64,7 @@ impl Config {
         Config {
             node,
             secret: None,
+            further_secrets: Vec::new(),
             send: Method::DEFAULT_SENT.into(),
             accept: Method::DEFAULT_ACCEPTED.into(),
             framings: Framing::DEFAULT.into(),
@@ -70,6 +74,11 @@ impl Config {
             send_limits: Limits::LEAST,
             handshake_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// The secrets that are accepted, our own first.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secret.iter().chain(self.further_secrets.iter().take_while(|_| self.secret.is_some()))
     }
 
     /// The methods that can be accepted with what there is.
@@ -101,7 +110,7 @@ impl Config {
             self.send.contains(method)
                 && (tls || !method.requires_tls())
                 && (self.secret.is_some() || !method.requires_secret())
-                && (*method != Method::Cleartext || self.secret.as_ref().is_some_and(Secret::fits_cleartext))
+                && (*method != Method::Cleartext || self.secrets().all(Secret::fits_cleartext))
         };
         offered.iter().filter_map(|name| Method::from_name(name)).find(usable)
     }

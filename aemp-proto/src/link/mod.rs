@@ -34,6 +34,8 @@ pub struct Link {
     peer: PeerGreeting,
     state: State,
     tls: bool,
+    /// Which of the secrets the peer has.
+    proven: usize,
     /// Octets that have arrived and are not done with.
     held: Vec<u8>,
     output: Output,
@@ -75,6 +77,7 @@ impl Link {
             peer: PeerGreeting::default(),
             state: State::Greeting,
             tls: false,
+            proven: 0,
             held: Vec::new(),
             output,
             deadline,
@@ -437,7 +440,7 @@ impl Link {
         let no_method = || Error::from(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() });
         let method = self.config.choose_method(&peer.methods, self.tls).ok_or_else(no_method)?;
         let transcript = Transcript { own: self.own.lines(), other: self.peer.lines() };
-        let token = method.token(&transcript, self.config.secret.as_ref()).ok_or_else(no_method)?;
+        let token = method.token(&transcript, self.config.secrets().nth(self.proven)).ok_or_else(no_method)?;
         *authenticated = true;
         self.token_in_output = true;
         // So that no copy of the token is left behind by growing.
@@ -464,9 +467,13 @@ impl Link {
             return Err(PeerMisbehaved::MethodRequiresTls { method: line.method.into() }.into());
         }
         let transcript = Transcript { own: self.peer.lines(), other: self.own.lines() };
-        if !method.verify(line.token, &transcript, self.config.secret.as_ref()) {
-            return Err(PeerMisbehaved::WrongToken { hint: wrong_token_hint(method, line.token) }.into());
-        }
+        let is_right = |secret| method.verify(line.token, &transcript, secret);
+        // Which secret it was, we answer with (`SEC-7`).
+        self.proven = match self.config.secrets().position(|secret| is_right(Some(secret))) {
+            Some(proven) => proven,
+            None if !method.requires_secret() && is_right(None) => 0,
+            None => return Err(PeerMisbehaved::WrongToken { hint: wrong_token_hint(method, line.token) }.into()),
+        };
         if self.role == Role::Acceptor {
             self.authenticate()?;
         }

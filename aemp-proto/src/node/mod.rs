@@ -58,8 +58,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use self::core::Core;
+use crate::auth::Secret;
 use crate::framing::EncodeError;
-use crate::link::{self, Link, StartTls};
+use crate::link::{self, Link, StartTls, Tls};
 use crate::names::{NodeId, PortId};
 use peer::PeerState;
 use search::Searches;
@@ -244,6 +245,12 @@ impl Node {
         self.core.now = now;
         self.seeds.add(address, now);
         self.hurries = true;
+    }
+
+    /// How connections are made from now on; those that stand go on as they are. The node ID, the keys and the limits stay what they were.
+    pub fn set_credentials(&mut self, tls: Tls, secret: Option<Secret>, further_secrets: Vec<Secret>) {
+        let config = Arc::make_mut(&mut self.link_config);
+        (config.tls, config.secret, config.further_secrets) = (tls, secret, further_secrets);
     }
 
     /// Takes the next thing to do.

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod database;
 mod demo;
+mod generate;
 mod log;
 mod options;
 mod run;
@@ -23,7 +24,8 @@ use options::Join;
 
 /// Talks AEMP: messages between named ports on many hosts, over a wire that a person can type.
 ///
-/// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line.
+/// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line. With --cert, connections are
+/// inside TLS.
 ///
 /// Exit codes: 0 done; 1 the other side refused, ended or did not answer; 2 the command line is wrong; 3 nothing could be reached.
 #[derive(Parser)]
@@ -93,6 +95,8 @@ enum Command {
     /// Shows three nodes in this process that meet, talk, watch, spawn, fail and find each other
     Demo,
     Bench(bench::Bench),
+    Gencert(generate::Gencert),
+    Gensecret(generate::Gensecret),
 }
 
 /// Why the program ends: the exit code, and one line for people.
@@ -154,6 +158,8 @@ async fn main() -> ExitCode {
         Command::Log(log) => log.run().await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,
+        Command::Gencert(gencert) => gencert.run(),
+        Command::Gensecret(gensecret) => gensecret.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

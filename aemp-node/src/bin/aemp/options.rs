@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::env::VarError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::node::NodeEvent;
-use aemp_node::{Config, Events, Node, Tap};
+use aemp_node::{Certificates, Config, Events, Node, Tap};
 use clap::Args;
 
 use crate::{Failure, tell};
@@ -23,6 +23,25 @@ pub(crate) struct Identity {
     /// A file with the secret, whose last line end does not count; else the variable AEMP_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// A file with another secret that is accepted from others, while the network changes from one to another
+    #[arg(long, value_name = "FILE")]
+    further_secret_file: Vec<PathBuf>,
+    /// A file with this node's certificate and its key in PEM: connections are inside TLS, and a secret is not needed. Without --ca, all nodes
+    /// share the certificate
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// A file with the certificate of the authority that has issued those of all nodes
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    ca: Option<PathBuf>,
+    /// A file with certificates that are trusted themselves, too, such as the next one that is to be shared
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    trust: Vec<PathBuf>,
+    /// Takes each certificate from the node only to whose ID it is made out
+    #[arg(long, requires = "ca")]
+    bind_names: bool,
+    /// Connects without TLS, too, to nodes that do not want it
+    #[arg(long, requires = "cert")]
+    allow_plain: bool,
     /// Framings, best first: cbor, json, storable
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     framing: Vec<String>,
@@ -51,7 +70,10 @@ impl Identity {
     pub(crate) fn config(&self, default_id: &str) -> Result<Config, Failure> {
         let id = expand(self.node_id.as_deref().unwrap_or(default_id))?;
         let mut config = Config::new(NodeId::new(&id).map_err(|error| Failure::usage(format!("--node-id {id}: {error}")))?);
-        config.node.link.secret = Some(self.secret()?);
+        config.certificates = self.certificates()?;
+        config.plain = self.allow_plain;
+        config.node.link.secret = self.secret()?;
+        config.node.link.further_secrets = self.further_secrets()?;
         if !self.framing.is_empty() {
             config.node.link.framings = named("--framing", &self.framing, Framing::from_name)?;
         }
@@ -64,18 +86,56 @@ impl Identity {
         Ok(config)
     }
 
-    fn secret(&self) -> Result<Secret, Failure> {
-        let text = match &self.secret_file {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|error| Failure::usage(format!("--secret-file {}: {error}", file.display())))?,
-            None => std::env::var("AEMP_SECRET").map_err(|error| match error {
-                VarError::NotPresent => Failure::usage("there is no secret: use --secret-file, or set AEMP_SECRET"),
-                VarError::NotUnicode(_) => Failure::usage("AEMP_SECRET is not UTF-8: use --secret-file"),
-            })?,
-        };
-        let line = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
-        Secret::from_text(line).map_err(Failure::usage)
+    /// Whether there are files that can change while a node runs.
+    pub(crate) fn has_files(&self) -> bool {
+        self.secret_file.is_some() || self.cert.is_some() || !self.further_secret_file.is_empty()
     }
+
+    /// Has a node use what is in the files now.
+    pub(crate) async fn read_again(&self, node: &Node) -> Result<(), Failure> {
+        let (certificates, secret, further) = (self.certificates()?, self.secret()?, self.further_secrets()?);
+        if let Some(certificates) = certificates {
+            node.set_certificates(certificates).await.map_err(Failure::refused)?;
+        }
+        if let Some(secret) = secret {
+            node.set_secret(secret, further).await.map_err(Failure::refused)?;
+        }
+        Ok(())
+    }
+
+    fn certificates(&self) -> Result<Option<Certificates>, Failure> {
+        let Some(file) = &self.cert else { return Ok(None) };
+        let mut certificates = Certificates::from_files(file, self.ca.as_deref()).map_err(Failure::usage)?;
+        for trusted in &self.trust {
+            certificates = certificates.trust_file(trusted).map_err(Failure::usage)?;
+        }
+        Ok(Some(if self.bind_names { certificates.bound_to_node_ids() } else { certificates }))
+    }
+
+    /// The secret; none is fine where there is a certificate.
+    fn secret(&self) -> Result<Option<Secret>, Failure> {
+        match (&self.secret_file, std::env::var("AEMP_SECRET")) {
+            (Some(file), _) => secret_in("--secret-file", file).map(Some),
+            (None, Ok(secret)) => Secret::from_text(&secret).map(Some).map_err(Failure::usage),
+            (None, Err(VarError::NotUnicode(_))) => Err(Failure::usage("AEMP_SECRET is not UTF-8: use --secret-file")),
+            (None, Err(VarError::NotPresent)) if self.cert.is_some() => Ok(None),
+            (None, Err(VarError::NotPresent)) => {
+                Err(Failure::usage("there is no secret: use --secret-file, or set AEMP_SECRET; or use --cert"))
+            }
+        }
+    }
+
+    fn further_secrets(&self) -> Result<Vec<Secret>, Failure> {
+        self.further_secret_file.iter().map(|file| secret_in("--further-secret-file", file)).collect()
+    }
+}
+
+/// The secret in a file, whose last line end does not count.
+fn secret_in(option: &str, file: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| Failure::usage(format!("{option} {}: {error}", file.display())))?;
+    let line = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    Secret::from_text(line).map_err(|error| Failure::usage(format!("{option} {}: {error}", file.display())))
 }
 
 /// Addresses that can be dialled.

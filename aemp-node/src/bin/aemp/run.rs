@@ -9,7 +9,7 @@ use aemp_node::{LogLayer, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::{Identity, addresses};
+use crate::options::{Identity, addresses, seconds};
 use crate::{Failure, say, tell};
 
 #[derive(Args)]
@@ -25,6 +25,9 @@ pub(crate) struct Run {
     /// An address that other nodes are told instead of those that this one listens on
     #[arg(long, value_name = "HOST:PORT")]
     announce: Vec<String>,
+    /// Seconds for which certificates and secrets are accepted still that the signal HUP has replaced: it has the files read again
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
+    overlap: f64,
     /// Keeps the database of the network from the start, and not only when another node asks for it
     #[arg(long)]
     global: bool,
@@ -55,9 +58,12 @@ impl Run {
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
         config.node.global = self.global;
+        config.overlap = seconds("--overlap", self.overlap)?;
         // Before anyone can be told that we are ready.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
+        let mut hangup =
+            if self.identity.has_files() { Some(signal(SignalKind::hangup()).map_err(Failure::refused)?) } else { None };
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
@@ -85,9 +91,21 @@ impl Run {
         .map_err(|error: DbError| Failure::usage(format!("--register: {error}")))?;
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        loop {
+            let read_again = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = read_again => match self.identity.read_again(&node).await {
+                    Ok(()) => tracing::info!("the files with certificates and secrets have been read again"),
+                    Err(Failure { text, .. }) => tracing::warn!(error = text, "the files are not used, nothing has changed"),
+                },
+            }
         }
         node.stop().await;
         Ok(())
