@@ -158,7 +158,8 @@ impl Global {
 
     /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already (`FIND-9`).
     pub fn find(&mut self, node: &NodeId) -> bool {
-        if self.is_global {
+        // A longer name fits into no greeting (`CONN-6`), so nobody has it.
+        if self.is_global || node.as_str().len() > 4096 {
             let addresses = self.addresses(node);
             self.outputs.push_back(Output::Found(node.clone(), addresses));
             return true;
