@@ -32,7 +32,12 @@ impl Global {
             self.send(&master, Request::Slave(Some(part)));
         }
         for family in self.views.families() {
-            self.send(&master, Request::Watch(family));
+            self.send(&master, Request::Watch(family.clone()));
+            if self.views.is_known(&family) {
+                let id = self.questions.next_name();
+                self.send(&master, Request::Ask(Question::Keys, family.clone(), id.clone()));
+                self.views.mark(family, id);
+            }
         }
         for (question, family, name) in self.questions.waiting() {
             self.send(&master, Request::Ask(question, family, name));
@@ -56,12 +61,14 @@ impl Global {
                 }
             }
             Request::Reply(name, value) => {
-                if let Some((id, answer)) = self.questions.answer(&name, value) {
+                if let Some(told) = self.views.reach_mark(&name) {
+                    self.tell(told);
+                } else if let Some((id, answer)) = self.questions.answer(&name, value) {
                     self.outputs.push_back(Output::Answer(id, answer));
                 }
             }
             Request::Contents(family, contents) => {
-                let told = self.views.replace(&family, contents);
+                let told = self.views.tell_contents(&family, contents);
                 self.tell(told);
                 self.check_view(from, &family);
             }

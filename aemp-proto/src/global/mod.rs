@@ -184,6 +184,7 @@ impl Global {
         self.is_global = true;
         self.outputs.push_back(Output::BecameGlobal);
         if self.master.take().is_some() {
+            self.views.lose_master();
             self.outputs.push_back(Output::Master(None));
         }
         let own = self.id.to_string();
