@@ -166,3 +166,58 @@ fn the_largest_entries_and_the_longest_names_arrive_everywhere_in_every_framing(
         assert_eq!(at_crash, 0, "{framing}");
     }
 }
+
+#[test]
+fn a_watch_on_what_can_be_no_family_is_answered_and_costs_nothing() {
+    let mut world = World::new(1);
+    for (host, name) in ["s", "a"].iter().enumerate() {
+        let mut config = listening(name, host);
+        config.database.watched = 2;
+        world.add(config);
+    }
+    world.dial(1, 0);
+    world.settle();
+    // Names as others may send them.
+    with(&mut world, 1, |context| {
+        for number in 0..10 {
+            context.send(&port("s"), &("g_mon1", format!("{number}-"))).expect("small");
+            context.send(&port("s"), &("g_mon1", format!("{number}{}", "x".repeat(1_000_000)))).expect("it fits");
+            context.send(&port("s"), &("g_mon1", "\u{80}".repeat(500_000))).expect("it fits");
+        }
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(downs(&world), 0, "DB-33, DB-29");
+    // And as programs may use them.
+    let told: Vec<_> = ["a-b".to_owned(), "x".repeat(2 << 20)].iter().map(|name| watch(&mut world, 1, name)).collect();
+    assert_eq!(family(&mut world, 1, &"x".repeat(2 << 20)), Some(entries([])), "DB-22");
+    world.run_for(Duration::from_secs(1));
+    for told in told {
+        assert_eq!(taken(&told), [aemp_proto::global::Changes::default()], "DB-20");
+    }
+    assert_eq!((downs(&world), master(&mut world, 1)), (0, Some("s".into())));
+    world.crash(0, false);
+    world.start(0);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(master(&mut world, 1), Some("s".into()), "the watches do not disturb the next master either");
+    let real = watch(&mut world, 1, "fam");
+    world.settle();
+    assert_eq!(taken(&real).len(), 1);
+}
+
+#[test]
+fn a_node_that_says_again_and_again_that_it_is_global_gets_one_part() {
+    let mut world = three_globals_and_one_that_sends_too_much();
+    for key in 0..20 {
+        set(&mut world, 0, "fam", &key.to_string(), &"v".repeat(100_000));
+    }
+    world.settle();
+    with(&mut world, 3, |context| {
+        for _ in 0..1000 {
+            context.send(&port("s"), &("g_global",)).expect("small");
+        }
+    });
+    let carried = world.carried;
+    world.run_for(Duration::from_secs(2));
+    assert!(world.carried - carried < 4_000_000, "DB-34: {}", world.carried - carried);
+    assert_eq!(up(&mut world, 0), ["a", "t", "u"], "nobody is lost over it");
+}

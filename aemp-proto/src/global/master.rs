@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 
 use super::asking::{Answer, QuestionId};
-use super::database::{DbError, split_database};
+use super::database::{DbError, is_family, split_database};
 use super::request::{Question, Request};
 use super::watching::FamilyWatch;
 use super::{Global, Output};
@@ -31,7 +31,7 @@ impl Global {
         for part in split_database(self.shards.contributions()) {
             self.send(&master, Request::Slave(Some(part)));
         }
-        for family in self.views.families() {
+        for family in self.views.families().into_iter().filter(|family| is_family(family)) {
             self.send(&master, Request::Watch(family.clone()));
             if self.views.is_known(&family) {
                 let id = self.questions.next_name();
@@ -109,7 +109,8 @@ impl Global {
     /// Watches a family.
     pub fn watch(&mut self, family: &str) -> FamilyWatch {
         let (watch, is_first) = self.views.watch(family);
-        if is_first && self.is_global {
+        // A family that cannot be is empty, for certain.
+        if is_first && (self.is_global || !is_family(family)) {
             let told = self.views.replace(family, self.shards.contents(family));
             self.tell(told);
         } else if is_first && let Some(master) = self.master.clone() {
@@ -123,6 +124,7 @@ impl Global {
     /// Gives a watch up.
     pub fn unwatch(&mut self, watch: FamilyWatch) {
         if let Some(family) = self.views.unwatch(watch)
+            && is_family(&family)
             && let Some(master) = self.master.clone()
         {
             self.send(&master, Request::Unwatch(family));
@@ -141,7 +143,7 @@ impl Global {
             return Err(DbError::TooMany { limit });
         }
         let id = self.questions.next();
-        if self.is_global {
+        if self.is_global || !is_family(family) {
             let answer = self.answer(question, family);
             self.outputs.push_back(Output::Answer(id, answer));
             return Ok(id);

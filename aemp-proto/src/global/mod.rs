@@ -244,11 +244,11 @@ impl Global {
 
     fn hear_global(&mut self, from: &NodeId) {
         let Some(peer) = self.peers.get_mut(from) else { return };
-        let watches = core::mem::take(&mut peer.watches);
-        peer.is_global = true;
-        if !self.is_global {
+        // Once is enough (`DB-34`).
+        if core::mem::replace(&mut peer.is_global, true) || !self.is_global {
             return;
         }
+        let watches = core::mem::take(&mut peer.watches);
         self.forget_watches(from, watches);
         self.shards.forget(&Source::Slave(from.clone()));
         self.shards.forget(&Source::Global(from.clone()));
@@ -318,6 +318,10 @@ impl Global {
     }
 
     fn watched_by(&mut self, node: &NodeId, family: String) {
+        if !is_family(&family) {
+            // There is nothing in it, and there never will be (`DB-33`).
+            return self.send(node, Request::Contents(family, Family::new()));
+        }
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.watches.insert(family.clone());
         if peer.watches.len() > self.limits.watched {
