@@ -182,6 +182,38 @@ fn when_the_master_goes_another_seed_takes_its_place_and_watches_go_on_with_the_
 }
 
 #[test]
+fn a_family_that_comes_in_parts_from_a_new_master_is_no_difference_if_it_is_the_same() {
+    let mut world = World::new(1);
+    for (host, name) in ["s", "t", "a", "b"].iter().enumerate() {
+        world.add(listening(name, host));
+    }
+    for (from, to) in [(0, 1), (1, 0), (2, 0), (2, 1), (3, 1)] {
+        world.dial(from, to);
+        world.settle();
+    }
+    for key in 0..40 {
+        set(&mut world, 3, "fam", &format!("k{key:02}"), &"v".repeat(20_000));
+    }
+    set(&mut world, 0, "fam", "of-s", "1");
+    world.run_for(Duration::from_secs(1));
+    let told = watch(&mut world, 2, "fam");
+    world.run_for(Duration::from_secs(1));
+    let parts: Vec<_> = taken(&told).iter().map(|changes| changes.added.len()).collect();
+    assert!(parts.len() > 1 && parts.iter().sum::<usize>() == 41, "DB-27: {parts:?}");
+    world.crash(0, false);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(master(&mut world, 2), Some("t".into()));
+    assert_eq!(taken(&told), [Changes { deleted: vec!["of-s".into()], ..Changes::default() }], "DB-21, DB-32");
+    // It goes on with the new one, and another watch begins with the whole.
+    set(&mut world, 3, "fam", "new", "2");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(taken(&told), [added([("new", "2")])], "DB-32");
+    let other = watch(&mut world, 2, "fam");
+    world.settle();
+    assert_eq!(taken(&other).iter().map(|changes| changes.added.len()).collect::<Vec<_>>(), [41]);
+}
+
+#[test]
 fn a_watch_ends_with_its_port_and_when_it_is_given_up() {
     let mut world = with_seed(1);
     let told = Told::default();

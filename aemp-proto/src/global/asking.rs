@@ -71,6 +71,11 @@ impl Questions {
         QuestionId(self.last)
     }
 
+    /// A name for a query whose answer says only that it has come.
+    pub(super) fn next_name(&mut self) -> String {
+        letters(self.next().0)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -46,6 +46,13 @@ pub struct Changes {
     pub deleted: Vec<String>,
 }
 
+impl DbError {
+    /// The name of a family is not allowed; only its beginning is of interest.
+    pub(super) fn family(name: &str) -> Self {
+        DbError::Family(name.chars().take(FAMILY).collect())
+    }
+}
+
 impl Changes {
     /// Whether nothing is different.
     pub fn is_empty(&self) -> bool {
@@ -122,11 +129,17 @@ impl Changes {
 #[non_exhaustive]
 pub enum DbError {
     /// The name of the family is not allowed.
-    #[error("a family's name is a letter, then letters, digits, '_' and ':', not {0:?} [DB-2]")]
+    #[error("a family's name is a letter, then letters, digits, '_' and ':', 256 octets at most, not {0:?} [DB-2]")]
     Family(String),
     /// The key is empty.
     #[error("a key has at least one character [DB-2]")]
     EmptyKey,
+    /// The key and the value are more than every node takes, or the value is nested too deep (`DB-30`).
+    #[error("a key and its value come to 524288 octets and 256 levels at most, these to {octets} octets [DB-30]")]
+    Entry {
+        /// What they come to, in octets.
+        octets: usize,
+    },
     /// The value cannot be sent.
     #[error("the value cannot be sent: {0}")]
     Value(#[from] EncodeError),
@@ -152,14 +165,17 @@ pub enum DbError {
 /// Whether entries of a family of this name are taken from others.
 pub(super) fn is_family(name: &str) -> bool {
     match name.strip_prefix('\'') {
-        Some(internal) => !internal.is_empty() && internal.bytes().all(|octet| octet.is_ascii_alphabetic()),
+        Some(internal) => {
+            !internal.is_empty() && name.len() <= FAMILY && internal.bytes().all(|octet| octet.is_ascii_alphabetic())
+        }
         None => is_public(name),
     }
 }
 
 /// Whether programs may set entries of a family of this name.
 pub(super) fn is_public(name: &str) -> bool {
-    name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+    name.len() <= FAMILY
+        && name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b':'))
 }
 
@@ -175,16 +191,55 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// What a value costs in memory, in octets, as an estimate.
+/// What a value comes to at most, in octets: in memory, and in a packet of any framing (section 8.5).
 pub(super) fn size(value: &Value) -> usize {
     let inner = match value {
         Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => 0,
-        Value::Text(text) => text.len(),
-        Value::Bytes(octets) => octets.len(),
+        Value::Text(text) => text.chars().map(character_size).sum(),
+        Value::Bytes(octets) => octets.iter().map(|&octet| character_size(char::from(octet))).sum(),
         Value::Array(values) => values.iter().map(size).sum(),
-        Value::Map(members) => members.iter().map(|(key, value)| key.len() + size_of::<String>() + size(value)).sum(),
+        Value::Map(members) => members.iter().map(|(key, value)| text_size(key) + size(value)).sum(),
     };
-    size_of::<Value>() + inner
+    ITEM + inner
+}
+
+/// The same for a text, or a key of a map.
+pub(super) fn text_size(text: &str) -> usize {
+    ITEM + text.chars().map(character_size).sum::<usize>()
+}
+
+/// What each value and key comes to beside its text: the longest number in JSON has 24 octets.
+const ITEM: usize = 32;
+
+fn character_size(character: char) -> usize {
+    match character {
+        '\0'..'\u{20}' => 6,
+        '"' | '\\' => 2,
+        _ => character.len_utf8(),
+    }
+}
+
+/// The longest name of a family, in octets (section 8.5).
+const FAMILY: usize = 256;
+
+/// What a key and its value may come to together: half of what every receiver takes in a packet (`DB-30`, `LIMIT-5`).
+const ENTRY: usize = 1 << 19;
+
+/// How deep the arrays and maps of a value may be nested: half of what every receiver takes (`DB-30`, `LIMIT-5`).
+const DEPTH: usize = 256;
+
+/// Whether the value of a key can be sent on to everyone (`DB-30`). If not, what it comes to, with its key.
+pub(super) fn check_entry(key: &str, value: &Value) -> Result<(), usize> {
+    let octets = text_size(key) + size(value);
+    if octets <= ENTRY && depth(value) <= DEPTH { Ok(()) } else { Err(octets) }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Map(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A value as a name, as a receiver takes it (`VALUE-7`): octets are characters up to U+00FF, an integer is its digits.
@@ -204,35 +259,23 @@ pub(super) fn addresses(value: &Value) -> Option<Vec<String>> {
     Some(texts.filter_map(name).map(Cow::into_owned).collect())
 }
 
-/// How much has been put into a packet: what every receiver takes is 1 MiB and 100,000 values (`LIMIT-5`, `DB-27`).
+/// How much has been put into a packet (`DB-27`). An entry always fits in, with the name of its family (`DB-30`).
 #[derive(Default)]
-struct Portion {
-    octets: usize,
-    values: usize,
-}
+struct Portion(usize);
 
 impl Portion {
-    const OCTETS: usize = 1 << 19;
-    const VALUES: usize = 30_000;
-
-    /// Whether another entry goes into the packet; if not, it is the first one of the next.
-    fn goes_on(&mut self, key: &str, value: Option<&Value>) -> bool {
-        let (octets, values) = (key.len() + value.map_or(1, size), 1 + value.map_or(0, count));
-        let fits = self.values == 0 || (self.octets + octets <= Self::OCTETS && self.values + values <= Self::VALUES);
-        if !fits {
-            *self = Portion::default();
+    /// Whether another entry goes into the packet.
+    fn takes(&mut self, octets: usize) -> bool {
+        let fits = self.0 == 0 || self.0 + octets <= ENTRY;
+        if fits {
+            self.0 += octets;
         }
-        self.octets += octets;
-        self.values += values;
         fits
     }
-}
 
-fn count(value: &Value) -> usize {
-    match value {
-        Value::Array(values) => 1 + values.iter().map(count).sum::<usize>(),
-        Value::Map(members) => 1 + members.values().map(|value| 1 + count(value)).sum::<usize>(),
-        _ => 1,
+    /// Another packet begins with this entry.
+    fn begin(&mut self, octets: usize) {
+        self.0 = octets;
     }
 }
 
@@ -241,16 +284,18 @@ pub(super) fn split(change: Change) -> Vec<Change> {
     let Change { family, set, deleted } = change;
     let empty = || Change { family: family.clone(), ..Change::default() };
     let (mut parts, mut part, mut portion) = (Vec::new(), empty(), Portion::default());
-    for (key, value) in set {
-        if !portion.goes_on(&key, Some(&value)) {
-            parts.push(core::mem::replace(&mut part, empty()));
+    let mut next = |part: &mut Change, octets: usize| {
+        if !portion.takes(octets) {
+            parts.push(core::mem::replace(part, empty()));
+            portion.begin(octets);
         }
+    };
+    for (key, value) in set {
+        next(&mut part, text_size(&key) + size(&value));
         part.set.insert(key, value);
     }
     for key in deleted {
-        if !portion.goes_on(&key, None) {
-            parts.push(core::mem::replace(&mut part, empty()));
-        }
+        next(&mut part, text_size(&key));
         part.deleted.push(key);
     }
     parts.push(part);
@@ -261,9 +306,13 @@ pub(super) fn split(change: Change) -> Vec<Change> {
 pub(super) fn split_database(database: Database) -> Vec<Database> {
     let (mut parts, mut part, mut portion) = (Vec::new(), Database::new(), Portion::default());
     for (family, entries) in database {
+        let name = text_size(&family);
         for (key, value) in entries {
-            if !portion.goes_on(&key, Some(&value)) {
+            let octets = text_size(&key) + size(&value);
+            let with_name = octets + if part.contains_key(&family) { 0 } else { name };
+            if !portion.takes(with_name) {
                 parts.push(core::mem::take(&mut part));
+                portion.begin(octets + name);
             }
             part.entry(family.clone()).or_default().insert(key, value);
         }

@@ -8,8 +8,6 @@ pub struct Limits {
     /// What another global node and its slaves may set, and what a family that is watched may hold: 10,000,000 entries, 1 GiB by
     /// default.
     pub global: Shard,
-    /// Octets of one value, as an estimate of the memory that it takes: 8 MiB by default. It is to be sent on in any framing.
-    pub value: usize,
     /// Families that one peer may watch, 10,000 by default.
     pub watched: usize,
     /// Nodes that are searched at once, 10,000 by default (`FIND-9`).
@@ -39,7 +37,6 @@ impl Default for Limits {
         Limits {
             slave: Shard { entries: 100_000, octets: 64 << 20 },
             global: Shard { entries: 10_000_000, octets: 1 << 30 },
-            value: 8 << 20,
             watched: 10_000,
             searched: 10_000,
             questions: 10_000,

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 
 use super::asking::{Answer, QuestionId};
-use super::database::{DbError, split_database};
+use super::database::{DbError, is_family, split_database};
 use super::request::{Question, Request};
 use super::watching::FamilyWatch;
 use super::{Global, Output};
@@ -31,8 +31,13 @@ impl Global {
         for part in split_database(self.shards.contributions()) {
             self.send(&master, Request::Slave(Some(part)));
         }
-        for family in self.views.families() {
-            self.send(&master, Request::Watch(family));
+        for family in self.views.families().into_iter().filter(|family| is_family(family)) {
+            self.send(&master, Request::Watch(family.clone()));
+            if self.views.is_known(&family) {
+                let id = self.questions.next_name();
+                self.send(&master, Request::Ask(Question::Keys, family.clone(), id.clone()));
+                self.views.mark(family, id);
+            }
         }
         for (question, family, name) in self.questions.waiting() {
             self.send(&master, Request::Ask(question, family, name));
@@ -56,12 +61,14 @@ impl Global {
                 }
             }
             Request::Reply(name, value) => {
-                if let Some((id, answer)) = self.questions.answer(&name, value) {
+                if let Some(told) = self.views.reach_mark(&name) {
+                    self.tell(told);
+                } else if let Some((id, answer)) = self.questions.answer(&name, value) {
                     self.outputs.push_back(Output::Answer(id, answer));
                 }
             }
             Request::Contents(family, contents) => {
-                let told = self.views.replace(&family, contents);
+                let told = self.views.tell_contents(&family, contents);
                 self.tell(told);
                 self.check_view(from, &family);
             }
@@ -102,7 +109,8 @@ impl Global {
     /// Watches a family.
     pub fn watch(&mut self, family: &str) -> FamilyWatch {
         let (watch, is_first) = self.views.watch(family);
-        if is_first && self.is_global {
+        // A family that cannot be is empty, for certain.
+        if is_first && (self.is_global || !is_family(family)) {
             let told = self.views.replace(family, self.shards.contents(family));
             self.tell(told);
         } else if is_first && let Some(master) = self.master.clone() {
@@ -116,6 +124,7 @@ impl Global {
     /// Gives a watch up.
     pub fn unwatch(&mut self, watch: FamilyWatch) {
         if let Some(family) = self.views.unwatch(watch)
+            && is_family(&family)
             && let Some(master) = self.master.clone()
         {
             self.send(&master, Request::Unwatch(family));
@@ -134,7 +143,7 @@ impl Global {
             return Err(DbError::TooMany { limit });
         }
         let id = self.questions.next();
-        if self.is_global {
+        if self.is_global || !is_family(family) {
             let answer = self.answer(question, family);
             self.outputs.push_back(Output::Answer(id, answer));
             return Ok(id);
@@ -158,7 +167,8 @@ impl Global {
 
     /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already (`FIND-9`).
     pub fn find(&mut self, node: &NodeId) -> bool {
-        if self.is_global {
+        // A longer name fits into no greeting (`CONN-6`), so nobody has it.
+        if self.is_global || node.as_str().len() > 4096 {
             let addresses = self.addresses(node);
             self.outputs.push_back(Output::Found(node.clone(), addresses));
             return true;

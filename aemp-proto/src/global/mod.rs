@@ -23,7 +23,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use self::asking::Questions;
-use self::database::{ADDRESSES, GLOBALS, addresses, is_family, is_public, size, split, split_database};
+use self::database::{ADDRESSES, GLOBALS, addresses, check_entry, is_family, is_public, split, split_database};
 use self::limits::TooMuch;
 use self::shards::{Shards, Source};
 use self::watching::{Told, Views};
@@ -184,6 +184,7 @@ impl Global {
         self.is_global = true;
         self.outputs.push_back(Output::BecameGlobal);
         if self.master.take().is_some() {
+            self.views.lose_master();
             self.outputs.push_back(Output::Master(None));
         }
         let own = self.id.to_string();
@@ -243,11 +244,11 @@ impl Global {
 
     fn hear_global(&mut self, from: &NodeId) {
         let Some(peer) = self.peers.get_mut(from) else { return };
-        let watches = core::mem::take(&mut peer.watches);
-        peer.is_global = true;
-        if !self.is_global {
+        // Once is enough (`DB-34`).
+        if core::mem::replace(&mut peer.is_global, true) || !self.is_global {
             return;
         }
+        let watches = core::mem::take(&mut peer.watches);
         self.forget_watches(from, watches);
         self.shards.forget(&Source::Slave(from.clone()));
         self.shards.forget(&Source::Global(from.clone()));
@@ -291,11 +292,11 @@ impl Global {
             _ => self.limits.slave,
         };
         for (key, value) in entries.into_iter().filter(|(key, _)| !key.is_empty()) {
-            let octets = size(&value);
-            if octets > self.limits.value {
-                return Err(TooMuch { entries: 1, octets });
+            match check_entry(&key, &value) {
+                Ok(()) => self.shards.set(source, family, &key, value, limit)?,
+                // What it was before is no longer true (`DB-31`).
+                Err(_) => self.shards.remove(source, family, &key),
             }
-            self.shards.set(source, family, &key, value, limit)?;
         }
         Ok(())
     }
@@ -317,6 +318,10 @@ impl Global {
     }
 
     fn watched_by(&mut self, node: &NodeId, family: String) {
+        if !is_family(&family) {
+            // There is nothing in it, and there never will be (`DB-33`).
+            return self.send(node, Request::Contents(family, Family::new()));
+        }
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.watches.insert(family.clone());
         if peer.watches.len() > self.limits.watched {
@@ -347,14 +352,15 @@ impl Global {
     ///
     /// # Errors
     ///
-    /// When the family or the key is not allowed, or the node would have set too much.
+    /// When the family or the key is not allowed, the value is too large, or the node would have set too much.
     pub fn set(&mut self, family: &str, key: &str, value: Value) -> Result<Owner, DbError> {
         if !is_public(family) {
-            return Err(DbError::Family(family.into()));
+            return Err(DbError::family(family));
         }
         if key.is_empty() {
             return Err(DbError::EmptyKey);
         }
+        check_entry(key, &value).map_err(|octets| DbError::Entry { octets })?;
         self.shards
             .set(&Source::Own, family, key, value, self.limits.slave)
             .map_err(|TooMuch { entries, octets }| DbError::Full { entries, octets })?;
@@ -384,11 +390,15 @@ impl Global {
         is_owner
     }
 
-    /// Sets the addresses under which others can reach this node (`DB-4`).
+    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if there are more than fit into an entry
+    /// (`DB-30`).
     pub fn set_addresses(&mut self, addresses: Vec<String>) {
-        let addresses = addresses.into_iter().map(Value::Text).collect();
         let own = self.id.to_string();
-        self.set_own(ADDRESSES, &own, Value::Array(addresses));
+        let mut addresses = Value::Array(addresses.into_iter().map(Value::Text).collect());
+        while let (Err(_), Value::Array(all)) = (check_entry(&own, &addresses), &mut addresses) {
+            all.truncate(all.len() / 2);
+        }
+        self.set_own(ADDRESSES, &own, addresses);
         self.flush();
     }
 

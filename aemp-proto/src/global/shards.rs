@@ -10,7 +10,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::database::{Change, Changes, Database, Family, same, size};
+use super::database::{Change, Changes, Database, Family, same, size, text_size};
 use super::limits::{Shard as Limit, TooMuch};
 use crate::names::NodeId;
 use crate::value::Value;
@@ -104,7 +104,7 @@ impl Shards {
         let (mut entries, mut all) = (held.entries, held.octets + octets - freed.unwrap_or(0).min(held.octets));
         if freed.is_none() {
             entries += 1;
-            all += ENTRY + key.len() + if is_new_family { ENTRY + family.len() } else { 0 };
+            all += ENTRY + text_size(key) + if is_new_family { ENTRY + family.len() } else { 0 };
         }
         if entries > limit.entries || all > limit.octets {
             if held.keys.is_empty() {
@@ -136,7 +136,7 @@ impl Shards {
         let Some(keys) = held.keys.get_mut(family) else { return };
         let Some(key) = keys.take(key) else { return };
         held.entries -= 1;
-        held.octets = held.octets.saturating_sub(ENTRY + key.len());
+        held.octets = held.octets.saturating_sub(ENTRY + text_size(&key));
         let family = match keys.is_empty() {
             true => {
                 held.octets = held.octets.saturating_sub(ENTRY + family.len());

@@ -20,6 +20,8 @@ struct View {
     octets: usize,
     /// The present master has told all of it, and tells what changes (`DB-19`).
     followed: bool,
+    /// What a new master has told so far, until all of it has come (`DB-32`), and what it costs.
+    coming: Option<(Family, usize)>,
     watches: BTreeSet<FamilyWatch>,
 }
 
@@ -31,6 +33,8 @@ pub(super) type Told = Vec<(FamilyWatch, Changes)>;
 pub(super) struct Views {
     views: BTreeMap<String, View>,
     families: BTreeMap<FamilyWatch, String>,
+    /// The families of which a new master tells, by the `id` of the query whose answer comes behind them.
+    marks: BTreeMap<String, String>,
     last: u64,
 }
 
@@ -54,6 +58,7 @@ impl Views {
             return None;
         }
         self.views.remove(&family);
+        self.marks.retain(|_, marked| *marked != family);
         Some(family)
     }
 
@@ -70,7 +75,42 @@ impl Views {
 
     /// There is no master any more: the views stay as they are (`DB-21`).
     pub(super) fn lose_master(&mut self) {
-        self.views.values_mut().for_each(|view| view.followed = false);
+        self.views.values_mut().for_each(|view| (view.followed, view.coming) = (false, None));
+        self.marks.clear();
+    }
+
+    /// Whether watches know what is in a family, so that another master's word on it is to be compared with that.
+    pub(super) fn is_known(&self, family: &str) -> bool {
+        self.views.get(family).is_some_and(|view| view.contents.is_some())
+    }
+
+    /// What a new master tells of a family is compared with the view when it answers the query of this `id`.
+    pub(super) fn mark(&mut self, family: String, id: String) {
+        if let Some(view) = self.views.get_mut(&family) {
+            view.coming = Some((Family::new(), 0));
+            self.marks.insert(id, family);
+        }
+    }
+
+    /// The answer to a query has come; if it is the mark behind all of a family, watches are told the difference.
+    pub(super) fn reach_mark(&mut self, id: &str) -> Option<Told> {
+        let family = self.marks.remove(id)?;
+        let view = self.views.get_mut(&family)?;
+        let (contents, _) = view.coming.take()?;
+        Some(if view.followed { self.replace(&family, contents) } else { Told::new() })
+    }
+
+    /// All that the master has of a family, or the first part of it.
+    pub(super) fn tell_contents(&mut self, family: &str, contents: Family) -> Told {
+        let octets = cost(&contents);
+        match self.views.get_mut(family) {
+            Some(View { followed, coming: Some(coming), .. }) => {
+                *followed = true;
+                *coming = (contents, octets);
+                Told::new()
+            }
+            _ => self.replace(family, contents),
+        }
     }
 
     /// All that is in a family. Watches are told the difference; the first time also when there is none (`DB-20`).
@@ -86,14 +126,23 @@ impl Views {
 
     /// Whether more is in a view than the limit allows.
     pub(super) fn is_over(&self, family: &str, limit: Shard) -> bool {
-        let over = |view: &View| view.octets > limit.octets || view.contents.as_ref().map_or(0, Family::len) > limit.entries;
-        self.views.get(family).is_some_and(over)
+        let Some(view) = self.views.get(family) else { return false };
+        let known = view.contents.iter().map(|contents| (contents.len(), view.octets));
+        let coming = view.coming.iter().map(|(contents, octets)| (contents.len(), *octets));
+        known.chain(coming).any(|(entries, octets)| entries > limit.entries || octets > limit.octets)
     }
 
     /// A change in a family that the master told.
     pub(super) fn change(&mut self, change: Change) -> Told {
         let Some(view) = self.views.get_mut(&change.family).filter(|view| view.followed) else { return Told::new() };
-        let Some(contents) = &mut view.contents else { return Told::new() };
+        let is_coming = view.coming.is_some();
+        let (contents, octets) = match &mut view.coming {
+            Some((contents, octets)) => (contents, octets),
+            None => match &mut view.contents {
+                Some(contents) => (contents, &mut view.octets),
+                None => return Told::new(),
+            },
+        };
         let mut changes = Changes::default();
         for key in change.deleted {
             if !change.set.contains_key(&key) && contents.contains_key(&key) {
@@ -111,9 +160,9 @@ impl Views {
         }
         let gone = changes.deleted.iter().chain(changes.changed.keys());
         let freed: usize = gone.filter_map(|key| Some(key.len() + size(contents.get(key)?))).sum();
-        view.octets = view.octets.saturating_sub(freed) + cost(&changes.added) + cost(&changes.changed);
+        *octets = octets.saturating_sub(freed) + cost(&changes.added) + cost(&changes.changed);
         changes.apply(contents);
-        if changes.is_empty() { Told::new() } else { tell(view, &changes) }
+        if is_coming || changes.is_empty() { Told::new() } else { tell(view, &changes) }
     }
 }
 

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::port::PortKey;
 use super::reasons::{IntoOutcome, Outcome};
 use super::watch::{WatchAction, WatchHandle};
-use crate::framing::{Framing, Limits, Packet};
+use crate::framing::{EncodeError, Framing, Limits, Packet};
 use crate::global::{Answer, Changes, DbError, Family, FamilyWatch, Global, Output, Owner, Question, QuestionId, Request};
 use crate::names::PortId;
 use crate::value::Value;
@@ -102,26 +102,35 @@ impl Core {
     }
 
     fn send_global(&mut self, index: usize, request: &Request) {
+        if self.try_global(index, request).is_ok() {
+            return;
+        }
         match request {
             // Whoever asked is told if the answer does not fit (`DB-26`).
-            Request::Reply(name, _) if self.try_request(index, request).is_err() => {
-                self.send_to_node(index, &Request::Reply(name.clone(), Value::Null));
+            Request::Reply(name, answer) if *answer != Value::Null => {
+                self.send_global(index, &Request::Reply(name.clone(), Value::Null));
             }
-            Request::Reply(..) => {}
-            _ => self.send_to_node(index, request),
+            // The name that the other node has chosen leaves no room for an answer.
+            Request::Reply(..) | Request::Found(..) | Request::Contents(..) => {}
+            _ => self.lose_peer(index, "a request to it cannot be written"),
         }
     }
 
-    /// A value of the program's own type, as it is sent. It leaves room in the packet for what goes with it.
-    fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<Value, DbError> {
-        let limits = self.send_limits();
+    /// What is held fits into what every receiver takes (`DB-30`), so less is no use.
+    fn try_global(&mut self, index: usize, request: &Request) -> Result<(), EncodeError> {
+        let (own, least) = (self.send_limits(), Limits::LEAST);
         let limits = Limits {
-            octets: limits.octets.min(Limits::LEAST.octets) / 2,
-            depth: limits.depth.min(Limits::LEAST.depth) / 2,
-            values: limits.values.min(Limits::LEAST.values) / 2,
+            octets: own.octets.max(least.octets),
+            depth: own.depth.max(least.depth),
+            values: own.values.max(least.values),
         };
+        self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
+    }
+
+    /// A value of the program's own type, as it is sent.
+    fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<Value, DbError> {
         let mut octets = Vec::new();
-        Framing::Cbor.encode_elements(&(value,), &limits, &mut octets)?;
+        Framing::Cbor.encode_elements(&(value,), &Limits::LEAST, &mut octets)?;
         let mut elements = Packet::scanned(Framing::Cbor, &octets).elements();
         Ok(elements.next_as().and_then(Result::ok).unwrap_or_default())
     }
@@ -133,8 +142,8 @@ impl Context<'_> {
     ///
     /// # Errors
     ///
-    /// When the name of the family is not allowed, the key is empty, the value is larger than half of what every receiver takes in a
-    /// packet, or this node has set as much as it may (`DB-2`, `DB-28`, `LIMIT-5`).
+    /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every receiver takes in
+    /// a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
     pub fn db_set<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
         let value = self.core.value(value)?;
         let owner = self.core.tell_global(|global| global.set(family, key, value))?;
