@@ -153,19 +153,10 @@ fn the_python_script_of_the_specification_is_a_node_like_any_other() {
 #[test]
 fn three_lines_that_are_sent_without_waiting_are_enough_where_cleartext_is_accepted() {
     let (_seed, address) = seed("127.0.0.1:0", &["--accept", "hmac_sha3_512,cleartext"]);
-    let mut stream = TcpStream::connect(&address).expect("it listens");
-    let secret: String = SECRET.bytes().map(|octet| format!("{octet:02x}")).collect();
-    let lines =
-        format!("aemp;1;three-lines;hmac_sha3_512;json\n\ncleartext;{secret};json\n[\"echo\",\"hello\",\"three-lines#me\"]");
-    stream.write_all(lines.as_bytes()).expect("it reads");
-    let mut got = String::new();
-    let mut octets = [0; 1000];
-    while !got.ends_with(']') {
-        let length = stream.read(&mut octets).expect("it answers");
-        assert!(length > 0, "it closed: {got}");
-        got += &text(&octets[..length]);
-    }
-    assert!(got.ends_with("json\n[\"me\",\"hello\"]"), "{got}");
+    let (host, port) = address.rsplit_once(':').expect("an address");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cleartext.py");
+    let got = output(Command::new("python3").args([script, host, port, "echo", "hello"]).env("AEMP_SECRET", SECRET));
+    assert_eq!(text(&got.stdout), "[\"me\",\"hello\"]\n", "{}", text(&got.stderr));
 }
 
 #[test]

@@ -82,7 +82,8 @@ impl Network {
     fn new(seed: u64, fault: Fault) -> Self {
         let mut world = World::new(seed);
         world.latency = Duration::from_millis(world.random.below(40));
-        let hosts = 3 + world.random.below(10) as usize;
+        // Mostly small ones, which show as much; now and then a large one.
+        let hosts = 3 + world.random.below(if seed % 50 == 7 { 48 } else { 10 }) as usize;
         let seeds = 1 + world.random.below(3) as usize;
         // Names are in another order than roles.
         let shift = world.random.below(hosts as u64) as usize;

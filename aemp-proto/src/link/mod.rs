@@ -455,13 +455,25 @@ impl Link {
         let line = Authentication::parse(line)?;
         let offered = |names: &[alloc::string::String], name: &str| names.iter().any(|offered| offered == name);
         let own = &self.own.greeting;
+        // What stands where a name should be may be the secret: only names that mean something are told (`ERR-3`).
+        let told = |name: &str, is_known: bool| if is_known { name.into() } else { "a name that is not known".into() };
         let method = match Method::from_name(line.method) {
             Some(method) if offered(&own.methods, line.method) => method,
-            _ => return Err(PeerMisbehaved::MethodNotOffered { method: line.method.into() }.into()),
+            _ => {
+                return Err(PeerMisbehaved::MethodNotOffered {
+                    method: told(line.method, Method::from_name(line.method).is_some()),
+                }
+                .into());
+            }
         };
         let framing = match Framing::from_name(line.framing) {
             Some(framing) if offered(&own.framings, line.framing) => framing,
-            _ => return Err(PeerMisbehaved::FramingNotOffered { framing: line.framing.into() }.into()),
+            _ => {
+                return Err(PeerMisbehaved::FramingNotOffered {
+                    framing: told(line.framing, Framing::from_name(line.framing).is_some()),
+                }
+                .into());
+            }
         };
         if method.requires_tls() && !self.tls {
             return Err(PeerMisbehaved::MethodRequiresTls { method: line.method.into() }.into());
