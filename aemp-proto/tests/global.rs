@@ -60,6 +60,70 @@ fn a_port_in_a_family_goes_when_it_ends() {
 }
 
 #[test]
+fn a_port_that_is_registered_again_and_again_is_watched_once_and_its_entry_goes_unless_it_was_set_otherwise() {
+    let mut world = with_seed(1);
+    let port = with(&mut world, 1, |context| context.port(|_, _| Ok(())));
+    let other = with(&mut world, 1, |context| context.port(|_, _| Ok(())));
+    let first = with(&mut world, 1, |context| context.db_reg(&port, "worker", &0).expect("allowed"));
+    // Each time is told of to the other node, where the port is watched, if at all.
+    let at_the_seed = port.clone();
+    let mut last = None;
+    for number in 1..=1000 {
+        last = with(&mut world, 0, |context| Some(context.db_reg(&at_the_seed, "worker", &number).expect("allowed")));
+        with(&mut world, 1, |context| drop(context.db_reg(&port, "worker", &number).expect("allowed")));
+    }
+    let carried = world.carried;
+    world.settle();
+    with(&mut world, 1, |context| assert!(!context.db_remove(&first), "it is not the first one's any more"));
+    with(&mut world, 0, |context| assert!(context.db_remove(&last.expect("it was set"))));
+    assert!(world.carried - carried > 1000, "what is set was told");
+    with(&mut world, 1, |context| {
+        context.db_reg(&other, "worker", "idle").expect("allowed");
+        context.db_set("worker", &other.to_string(), "busy").expect("allowed");
+        context.db_set("worker", &port.to_string(), "idle").expect("allowed");
+        context.db_reg(&port, "worker", "busy").expect("allowed");
+        context.end(&port, Reasons::normal());
+        context.end(&other, Reasons::normal());
+    });
+    world.settle();
+    assert_eq!(family(&mut world, 0, "worker"), Some(entries([(&other.to_string(), "busy")])));
+}
+
+#[test]
+fn questions_of_ports_that_have_ended_give_their_places_back() {
+    let mut world = World::new(1);
+    world.add(NodeConfig { database: Limits { questions: 3, ..Limits::default() }, ..listening("a", 0) });
+    let heard_by_ended = log();
+    for _ in 0..5 {
+        let note = heard_by_ended.clone();
+        let port = with(&mut world, 0, |context| {
+            context.port(move |context, _| {
+                let (note, late) = (note.clone(), note.clone());
+                context.db_keys("fam", move |_, _| note.borrow_mut().push("answered".into()));
+                let own = context.own_port().expect("it runs");
+                context.end(&own, Reasons::normal());
+                context.db_keys("fam", move |_, _| late.borrow_mut().push("answered".into()));
+                Ok(())
+            })
+        });
+        with(&mut world, 0, |context| context.send(&port, &()).expect("small"));
+        world.settle();
+    }
+    let answered = log();
+    let note = answered.clone();
+    with(&mut world, 0, |context| {
+        context.db_keys("fam", move |_, keys| note.borrow_mut().push(keys.expect("FIND-9").len().to_string().into()));
+    });
+    world.settle();
+    assert_eq!(heard(&answered), [], "it waits for a master");
+    world.node(0);
+    world.add(listening("s", 1));
+    world.dial(0, 1);
+    world.settle();
+    assert_eq!((heard(&answered), heard(&heard_by_ended)), (vec!["0".into()], vec![]));
+}
+
+#[test]
 fn an_entry_belongs_to_whoever_set_it_last() {
     let mut world = with_seed(0);
     with(&mut world, 0, |context| {

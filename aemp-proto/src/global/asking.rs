@@ -97,6 +97,13 @@ impl Questions {
         Some((id, answer))
     }
 
+    /// Nobody waits for the answer any more.
+    pub(super) fn give_up(&mut self, id: QuestionId) {
+        if let Some(asked) = self.waiting.remove(&id) {
+            self.by_name.remove(&asked.name);
+        }
+    }
+
     /// All that wait, to be sent again: what is asked, of which family, and the name.
     pub(super) fn waiting(&self) -> Vec<(Question, String, String)> {
         self.waiting.values().map(|asked| (asked.question, asked.family.clone(), asked.name.clone())).collect()

@@ -12,8 +12,8 @@ use crate::names::NodeId;
 impl Global {
     /// A node that is up is a seed node (`GLOBAL-7`).
     pub fn seed(&mut self, node: &NodeId) {
-        let speaks = self.peers.get(node).is_some_and(|peer| peer.speaks);
-        if !speaks || self.seeds.contains(node) {
+        let greeted = self.peers.get(node).is_some_and(|peer| peer.greeted);
+        if !greeted || self.seeds.contains(node) {
             return;
         }
         self.seeds.push(node.clone());
@@ -153,6 +153,11 @@ impl Global {
             self.send(&master, Request::Ask(question, family.into(), name));
         }
         Ok(id)
+    }
+
+    /// Gives a question up: it counts no more, and its answer is ignored.
+    pub fn give_up(&mut self, question: QuestionId) {
+        self.questions.give_up(question);
     }
 
     /// The answer to a question, as this node has it.

@@ -57,6 +57,8 @@ pub enum Output {
 #[derive(Default)]
 struct Peer {
     /// Its greeting had `gproto=1`.
+    greeted: bool,
+    /// That, or it has sent a request of the global protocol (`GLOBAL-2`).
     speaks: bool,
     /// It has said that it is global.
     is_global: bool,
@@ -146,7 +148,7 @@ impl Global {
 
     /// A connection to a node is up. `speaks` says whether its greeting had `gproto=1`.
     pub fn up(&mut self, node: &NodeId, speaks: bool) {
-        self.peers.insert(node.clone(), Peer { speaks, ..Peer::default() });
+        self.peers.insert(node.clone(), Peer { greeted: speaks, speaks, ..Peer::default() });
         if self.is_global && speaks {
             self.send(node, Request::Global);
         }
@@ -211,6 +213,10 @@ impl Global {
     pub fn receive(&mut self, from: &NodeId, request: Request) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let is_global = peer.is_global;
+        if !core::mem::replace(&mut peer.speaks, true) && self.is_global {
+            // From now on it may hear of it (`GLOBAL-15`).
+            self.outputs.push_back(Output::Send(from.clone(), Rc::new(Request::Global)));
+        }
         match request {
             Request::Slave(database) => {
                 self.become_global();

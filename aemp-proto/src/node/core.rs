@@ -254,6 +254,9 @@ impl Core {
             for reply in held.calls {
                 self.end(reply, &Reasons::normal());
             }
+            for question in held.questions {
+                self.give_up_question(question);
+            }
         }
         let watchers = core::mem::take(&mut ended.watchers);
         self.discard(ended);

@@ -26,8 +26,6 @@ pub struct DbEntry {
     family: String,
     key: String,
     owner: Owner,
-    /// What removes it when its port ends.
-    end: Option<WatchHandle>,
 }
 
 impl DbEntry {
@@ -54,9 +52,18 @@ struct Watcher {
     end: Option<WatchHandle>,
 }
 
-/// Code that waits for what is in the database.
+/// An entry that goes with a port.
+struct Registered {
+    owner: Owner,
+    /// What removes it when the port ends.
+    end: WatchHandle,
+}
+
+/// Code that waits for what is in the database, and entries that wait for the end of a port.
 #[derive(Default)]
 pub(super) struct Watchers {
+    /// By family and key; only such as `db_reg` has set last.
+    registered: BTreeMap<(String, String), Registered>,
     watching: BTreeMap<FamilyWatch, Watcher>,
     asking: BTreeMap<QuestionId, (Option<PortKey>, OnAnswer)>,
 }
@@ -87,6 +94,9 @@ impl Core {
                 }
                 Output::Answer(question, answer) => {
                     if let Some((port, callback)) = self.watchers.asking.remove(&question) {
+                        if let Some(held) = port.and_then(|port| self.ports.get(port)?.held.as_mut()) {
+                            held.questions.remove(&question);
+                        }
                         self.later(port, Box::new(move |context| callback(context, answer)));
                     }
                 }
@@ -98,6 +108,20 @@ impl Core {
                 Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
                 Output::Found(..) | Output::Keep(_) | Output::LetGo(_) => self.discovered.push_back(output),
             }
+        }
+    }
+
+    /// The port that has asked has ended.
+    pub(super) fn give_up_question(&mut self, question: QuestionId) {
+        self.global.give_up(question);
+        let asking = self.watchers.asking.remove(&question);
+        self.discard(asking);
+    }
+
+    /// An entry goes with its port no more.
+    fn unregister(&mut self, family: &str, key: &str) {
+        if let Some(registered) = self.watchers.registered.remove(&(family.into(), key.into())) {
+            self.unwatch(&registered.end);
         }
     }
 
@@ -127,6 +151,12 @@ impl Core {
         self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
     }
 
+    fn set_entry<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
+        let value = self.value(value)?;
+        let owner = self.tell_global(|global| global.set(family, key, value))?;
+        Ok(DbEntry { family: family.into(), key: key.into(), owner })
+    }
+
     /// A value of the program's own type, as it is sent.
     fn value<T: Serialize + ?Sized>(&self, value: &T) -> Result<Value, DbError> {
         let mut octets = Vec::new();
@@ -145,40 +175,50 @@ impl Context<'_> {
     /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every receiver takes in
     /// a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
     pub fn db_set<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
-        let value = self.core.value(value)?;
-        let owner = self.core.tell_global(|global| global.set(family, key, value))?;
-        Ok(DbEntry { family: family.into(), key: key.into(), owner, end: None })
+        let entry = self.core.set_entry(family, key, value)?;
+        self.core.unregister(family, key);
+        Ok(entry)
     }
 
-    /// Sets an entry under the ID of a port; it goes when the port ends.
+    /// Sets an entry under the ID of a port; it goes when the port ends, unless [`db_set`](Context::db_set) has set it since.
     ///
     /// # Errors
     ///
     /// As for [`db_set`](Context::db_set).
     pub fn db_reg<T: Serialize + ?Sized>(&mut self, port: &PortId, family: &str, value: &T) -> Result<DbEntry, DbError> {
-        let mut entry = self.db_set(family, &port.to_string(), value)?;
-        let remove = entry.clone();
-        let action = WatchAction::Call(
-            None,
-            Box::new(move |context, _| {
-                context.db_remove(&remove);
-                Ok(())
-            }),
-        );
-        entry.end = Some(self.core.watch(port, action));
+        let entry = self.core.set_entry(family, &port.to_string(), value)?;
+        let place = (entry.family.clone(), entry.key.clone());
+        if let Some(registered) = self.core.watchers.registered.get_mut(&place) {
+            registered.owner = entry.owner;
+            return Ok(entry);
+        }
+        let (family, key) = place.clone();
+        let remove = move |context: &mut Context<'_>, _| {
+            if let Some(Registered { owner, .. }) = context.core.watchers.registered.remove(&(family.clone(), key.clone())) {
+                context.core.tell_global(|global| global.remove(&family, &key, owner));
+            }
+            Ok(())
+        };
+        let end = self.core.watch(port, WatchAction::Call(None, Box::new(remove)));
+        self.core.watchers.registered.insert(place, Registered { owner: entry.owner, end });
         Ok(entry)
     }
 
     /// Removes an entry that was set; false if another one owns it by now, or it is gone.
     pub fn db_remove(&mut self, entry: &DbEntry) -> bool {
-        if let Some(end) = &entry.end {
-            self.core.unwatch(end);
+        let was_there = self.core.tell_global(|global| global.remove(&entry.family, &entry.key, entry.owner));
+        if was_there {
+            self.core.unregister(&entry.family, &entry.key);
         }
-        self.core.tell_global(|global| global.remove(&entry.family, &entry.key, entry.owner))
+        was_there
     }
 
     /// Deletes entries of this node, whoever here has set them.
     pub fn db_del<'k>(&mut self, family: &str, keys: impl IntoIterator<Item = &'k str>) {
+        let keys: Vec<&str> = keys.into_iter().collect();
+        for key in &keys {
+            self.core.unregister(family, key);
+        }
         self.core.tell_global(|global| global.delete(family, keys));
     }
 
@@ -225,8 +265,15 @@ impl Context<'_> {
         callback: impl FnOnce(&mut Context<'_>, Result<Answer, DbError>) -> Outcome + 'static,
     ) {
         let port = self.port;
+        if port.is_some_and(|port| self.core.ports.get(port).is_none()) {
+            // It has ended: nobody hears the answer.
+            return self.core.discard(callback);
+        }
         match self.core.global.ask(question, family) {
             Ok(id) => {
+                if let Some(port) = port.and_then(|port| self.core.ports.get(port)) {
+                    port.hold().questions.insert(id);
+                }
                 let callback: OnAnswer = Box::new(move |context, answer| match answer {
                     Answer::TooLarge => callback(context, Err(DbError::TooLarge)),
                     answer => callback(context, Ok(answer)),

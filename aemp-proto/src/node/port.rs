@@ -10,6 +10,7 @@ use super::reasons::Outcome;
 use super::timer::TimerKey;
 use super::watch::{Watch, WatchId};
 use crate::framing::Elements;
+use crate::global::QuestionId;
 use crate::names::{PortId, PortNames};
 
 /// What a port does with a message: it gets the elements behind the port name, or behind the tag. It must not block.
@@ -57,6 +58,8 @@ pub(super) struct Held {
     pub(super) timers: BTreeSet<TimerKey>,
     /// The ports for the answers to its calls.
     pub(super) calls: BTreeSet<PortKey>,
+    /// What it has asked about the database.
+    pub(super) questions: BTreeSet<QuestionId>,
 }
 
 impl Port {
