@@ -2,8 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use support::{Running, SECRET, aemp, output, seed, text};
