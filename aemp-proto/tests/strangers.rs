@@ -189,3 +189,30 @@ fn whoever_has_us_search_many_nodes_that_never_greet_keeps_nobody_out() {
     // FIND-5
     assert!(world.node(0).connections() < 10, "{} connections stay", world.node(0).connections());
 }
+
+#[test]
+fn a_part_of_the_database_that_is_larger_than_what_may_wait_for_a_peer_still_gets_across() {
+    let mut world = World::new(1);
+    for (host, name) in ["s", "t", "u", "a", "b"].iter().enumerate() {
+        world.add(NodeConfig { global: host < 3, queue: 200_000, ..listening(name, host) });
+    }
+    for host in 1..5 {
+        world.dial(host, 0);
+    }
+    world.run_for(Duration::from_secs(2));
+    for host in [3, 4] {
+        for number in 0..20 {
+            set(&mut world, host, "fam", &format!("k{host}-{number}"), &"v".repeat(20_000));
+            world.run_for(Duration::from_millis(50));
+        }
+    }
+    world.run_for(Duration::from_secs(5));
+    let wire = world.wires_between(0, 1)[0];
+    world.break_wire(wire);
+    let wires = world.wires.len();
+    world.run_for(Duration::from_secs(60));
+    assert!(up(&mut world, 0).contains(&"t".to_owned()), "{:?}", up(&mut world, 0));
+    assert!(world.wires.len() - wires < 10, "{} connections", world.wires.len() - wires);
+    let all = family(&mut world, 1, "fam");
+    assert_eq!(all.map(|entries| entries.len()), Some(40));
+}

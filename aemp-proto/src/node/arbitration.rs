@@ -126,7 +126,17 @@ impl Node {
         // What was to go to an older connection does not come over this one.
         self.core.carry_out();
         let (now, waits) = (self.core.now, output.len() > 0);
-        let up = Up { connection: id, framing, output, heard: now, asked: None, probe: None, suspect: false, told: waits };
+        let up = Up {
+            connection: id,
+            framing,
+            output,
+            part: 0,
+            heard: now,
+            asked: None,
+            probe: None,
+            suspect: false,
+            told: waits,
+        };
         self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
         let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));

@@ -126,7 +126,15 @@ impl Core {
     }
 
     fn send_global(&mut self, index: usize, request: &Request) {
-        if self.try_global(index, request).is_ok() {
+        let is_part = matches!(request, Request::Set(_) | Request::Slave(Some(_)));
+        if is_part && let Some(up) = self.peers[index].up() {
+            up.part = usize::MAX;
+        }
+        let written = self.try_global(index, request);
+        if is_part && let Some(up) = self.peers[index].up() {
+            up.part = up.output.len();
+        }
+        if written.is_ok() {
             return;
         }
         match request {

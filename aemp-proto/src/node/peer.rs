@@ -49,6 +49,8 @@ pub(super) struct Up {
     pub(super) connection: ConnectionId,
     pub(super) framing: Framing,
     pub(super) output: Output,
+    /// What of the output is a part of the database or stands before it: it goes out once a connection, and does not count as too much.
+    pub(super) part: usize,
     /// The owner has been told that there is output.
     pub(super) told: bool,
     /// When anything arrived last.

@@ -101,7 +101,8 @@ impl Core {
             let connection = up.connection;
             self.told.push(connection);
         }
-        if waits > self.config.queue {
+        let part = peer.up().map_or(0, |up| up.part);
+        if waits > self.config.queue.saturating_add(part) {
             self.lose_peer(index, "too much waits for it");
         }
         Ok(())
