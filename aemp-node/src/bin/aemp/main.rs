@@ -131,7 +131,8 @@ fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
 
 /// Tells something on standard error. When nobody reads that any more, there is nobody to tell.
 fn tell(line: impl std::fmt::Display) {
-    let _nobody_reads = writeln!(std::io::stderr().lock(), "{line}");
+    // In one piece: standard output may go to the same place.
+    let _nobody_reads = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 #[tokio::main(flavor = "current_thread")]
