@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use aemp_proto::framing::{Framing, Limits, Packet};
+use aemp_proto::framing::{EncodeError, Framing, Limits};
 use aemp_proto::global::{Changes, DbError, Family, FamilyWatch};
 use aemp_proto::names::PortId;
 use aemp_proto::node::{self, DbEntry};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::driver;
 use crate::handle::{Node, Stopped};
 
 /// Why the database did not do what it should.
@@ -171,8 +172,8 @@ fn value<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbError> {
     let mut octets = Vec::new();
     let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
     Framing::Cbor.encode_elements(&(value,), &unlimited, &mut octets)?;
-    let packet = Packet::parse(Framing::Cbor, &octets, &unlimited).ok();
-    Ok(packet.and_then(|packet| packet.decode::<(Value,)>().ok()).map(|(value,)| value).unwrap_or_default())
+    let (value,) = driver::packet(&octets)?.decode::<(Value,)>().map_err(EncodeError::from)?;
+    Ok(value)
 }
 
 impl Node {
