@@ -1,1 +1,30 @@
-//! A conformance suite for AEMP nodes. To come: see the README of this folder.
+//! A conformance suite for AEMP nodes in any language.
+//!
+//! The suite is a second, small implementation of AEMP that does on purpose what a node may meet, right or wrong, and looks at what the node under
+//! test makes of it. From the bottom up:
+//!
+//! | module | |
+//! |---|---|
+//! | [`requirement`] | the sentences of the specification that bind, by their IDs |
+//! | [`failure`] | what a case found |
+//! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
+//! | [`peer`] | the suite's side of one connection |
+//! | [`subject`] | the node under test: how it is started, and what it says it can do |
+//! | [`test`] | what a case has in its hands while it runs |
+//! | [`case`] | what a case is |
+//! | [`cases`] | all cases, chapter by chapter |
+//! | [`run`](mod@run) | running them, and judging |
+//! | [`report`] | what people and programs read about that |
+
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod cases;
+pub mod failure;
+pub mod peer;
+pub mod report;
+pub mod requirement;
+pub mod run;
+pub mod subject;
+pub mod test;
+pub mod wire;

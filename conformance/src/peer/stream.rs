@@ -1,0 +1,65 @@
+//! What carries the octets of a connection.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+/// A stream in both directions, read with a time-out.
+pub trait Stream: Read + Write + Send {
+    /// For how long reading waits.
+    fn set_patience(&mut self, time: Duration) -> io::Result<()>;
+
+    /// Ends this direction. That it had ended already does not matter.
+    fn end_direction(&mut self);
+
+    /// Whether this is TLS.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// The socket below.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Stream for TcpStream {
+    fn set_patience(&mut self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time.max(Duration::from_millis(1))))
+    }
+
+    fn end_direction(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// A stream that is at its end.
+pub(super) struct Ended;
+
+impl Read for Ended {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Write for Ended {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Ended {
+    fn set_patience(&mut self, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end_direction(&mut self) {}
+}

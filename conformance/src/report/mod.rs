@@ -1,0 +1,3 @@
+//! What people and programs read about a run.
+
+pub mod text;
