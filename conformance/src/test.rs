@@ -210,7 +210,7 @@ impl<'b> Test<'b> {
                     return self.peer(stream).map(Some);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < until => {
-                    thread::sleep(Duration::from_millis(2))
+                    thread::sleep(Duration::from_millis(2));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(Failure::suite("a listener", &error)),
