@@ -15,14 +15,17 @@
 //! | [`cases`] | all cases, chapter by chapter |
 //! | [`run`](mod@run) | running them, and judging |
 //! | [`faults`] | deliberately wrong nodes, which show that the suite can fail |
+//! | [`pattern`], [`expected`] | picking cases by name, and failures that are expected |
 //! | [`report`] | what people and programs read about that |
 
 #![forbid(unsafe_code)]
 
 pub mod case;
 pub mod cases;
+pub mod expected;
 pub mod failure;
 pub mod faults;
+pub mod pattern;
 pub mod peer;
 pub mod report;
 pub mod requirement;
