@@ -22,6 +22,8 @@ enum Command {
     Node(program::node::Node),
     /// Makes an HTML page of results that `--json` has written; of several, a matrix of implementations
     Report(program::report::Report),
+    /// Lists all requirements of the specification, with the cases and vectors that show them
+    Requirements(program::requirements::Requirements),
     /// Runs a node that is wrong on purpose, in a way that has a name: a right one with a front before it
     Wrong(program::faults::Wrong),
     /// Lists which cases each fault of a wrong node fails: the proof that the suite can fail
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Node(node) => node.run(),
         Command::Report(report) => report.run(),
+        Command::Requirements(requirements) => requirements.run(),
         Command::Wrong(wrong) => wrong.run(),
         Command::Faults(faults) => faults.run(),
     };

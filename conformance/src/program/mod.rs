@@ -3,6 +3,7 @@
 pub(crate) mod faults;
 pub(crate) mod node;
 pub(crate) mod report;
+pub(crate) mod requirements;
 mod selection;
 
 use std::fmt::{self, Display};
