@@ -114,6 +114,16 @@ impl<'b> Test<'b> {
         }
     }
 
+    /// The name of the case.
+    pub fn name(&self) -> &'static str {
+        self.case.name
+    }
+
+    /// The requirement that the case proves first.
+    pub fn proves(&self) -> &'static str {
+        self.case.proves.first().copied().unwrap_or_default()
+    }
+
     /// Uses a node that runs as by default, with these changes, and may serve other cases at the same time.
     pub fn subject(&mut self, change: impl FnOnce(&mut Start)) -> Step<Arc<Subject>> {
         let mut start = Start::default();
