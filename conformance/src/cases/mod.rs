@@ -1,10 +1,18 @@
 //! All cases, chapter by chapter.
 
+mod ending;
 mod greeting;
+mod ports;
+mod requests;
+mod spawning;
+mod watching;
 
 use crate::case::Case;
 
 /// All of them, in the order in which a port is written.
 pub fn all() -> Vec<&'static Case> {
-    [greeting::CASES].into_iter().flatten().collect()
+    [greeting::CASES, ports::CASES, requests::CASES, watching::CASES, ending::CASES, spawning::CASES]
+        .into_iter()
+        .flatten()
+        .collect()
 }
