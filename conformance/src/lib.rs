@@ -14,6 +14,7 @@
 //! | [`case`] | what a case is |
 //! | [`cases`] | all cases, chapter by chapter |
 //! | [`run`](mod@run) | running them, and judging |
+//! | [`faults`] | deliberately wrong nodes, which show that the suite can fail |
 //! | [`report`] | what people and programs read about that |
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@
 pub mod case;
 pub mod cases;
 pub mod failure;
+pub mod faults;
 pub mod peer;
 pub mod report;
 pub mod requirement;
