@@ -2,7 +2,9 @@
 
 mod ending;
 mod greeting;
+mod losing;
 mod ports;
+mod relays;
 mod requests;
 mod spawning;
 mod watching;
@@ -11,8 +13,17 @@ use crate::case::Case;
 
 /// All of them, in the order in which a port is written.
 pub fn all() -> Vec<&'static Case> {
-    [greeting::CASES, ports::CASES, requests::CASES, watching::CASES, ending::CASES, spawning::CASES]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        greeting::CASES,
+        ports::CASES,
+        requests::CASES,
+        relays::CASES,
+        watching::CASES,
+        losing::CASES,
+        ending::CASES,
+        spawning::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
