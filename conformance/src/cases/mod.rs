@@ -4,8 +4,10 @@ mod ending;
 mod greeting;
 mod losing;
 mod ports;
+mod queues;
 mod relays;
 mod requests;
+mod runs;
 mod spawning;
 mod watching;
 
@@ -20,6 +22,8 @@ pub fn all() -> Vec<&'static Case> {
         relays::CASES,
         watching::CASES,
         losing::CASES,
+        queues::CASES,
+        runs::CASES,
         ending::CASES,
         spawning::CASES,
     ]

@@ -93,6 +93,19 @@ impl Peer {
         taken
     }
 
+    /// Whether something that fits has come, up to now.
+    pub fn has(&self, fits: impl Fn(&Message) -> bool) -> bool {
+        self.inbox.iter().any(fits)
+    }
+
+    /// Takes apart what was read, as far as there are whole packets.
+    pub fn gather(&mut self) -> Step {
+        while let Some(message) = self.scan()? {
+            self.inbox.push_back(message);
+        }
+        Ok(())
+    }
+
     /// Takes what came to this side's port `name` up to now, after the node has settled: the elements of each message.
     pub fn all_messages(&mut self, name: &str) -> Step<Vec<Json>> {
         self.settle()?;
