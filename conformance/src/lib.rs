@@ -14,15 +14,22 @@
 //! | [`test`] | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
 //! | [`cases`] | all cases, chapter by chapter |
+//! | [`appendix`] | which case shows which requirement, and what nothing shows |
 //! | [`run`](mod@run) | running them, and judging |
+//! | [`faults`] | deliberately wrong nodes, which show that the suite can fail |
+//! | [`pattern`], [`expected`] | picking cases by name, and failures that are expected |
 //! | [`report`] | what people and programs read about that |
 
 #![forbid(unsafe_code)]
 
+pub mod appendix;
 pub mod case;
 pub mod cases;
 pub mod diagnosis;
+pub mod expected;
 pub mod failure;
+pub mod faults;
+pub mod pattern;
 pub mod peer;
 pub mod report;
 pub mod requirement;

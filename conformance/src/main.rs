@@ -1,65 +1,45 @@
 //! The program `aemp-conformance`.
 
-use std::process::ExitCode;
-use std::time::Duration;
+mod program;
 
-use aemp_conformance::cases;
-use aemp_conformance::report::text;
-use aemp_conformance::run::{self, Verdict};
-use aemp_conformance::test::{Bench, Source};
-use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 /// Tests AEMP nodes, and parts of them, in any language.
+///
+/// Exit codes: 0 nothing failed unexpectedly; 1 something did; 2 nothing could be tested.
 #[derive(Parser)]
-#[command(version)]
-struct Program {
+#[command(name = "aemp-conformance", version)]
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tests a node
-    Node(Node),
-}
-
-#[derive(Args)]
-struct Node {
-    /// Runs only cases whose names contain this
-    #[arg(long, value_name = "TEXT")]
-    run: Vec<String>,
-    /// How many cases run at the same time
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    jobs: usize,
-    /// Seconds to wait for what has to come
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
-    patience: f64,
-    /// The command that starts a node
-    #[arg(last = true, value_name = "CMD", required = true)]
-    command: Vec<String>,
+    /// Tests a node: one that runs, or a program that the suite starts as often as it needs it
+    Node(program::node::Node),
+    /// Makes an HTML page of results that `--json` has written; of several, a matrix of implementations
+    Report(program::report::Report),
+    /// Lists all requirements of the specification, with the cases and vectors that show them
+    Requirements(program::requirements::Requirements),
+    /// Runs a node that is wrong on purpose, in a way that has a name: a right one with a front before it
+    Wrong(program::faults::Wrong),
+    /// Lists which cases each fault of a wrong node fails: the proof that the suite can fail
+    Faults(program::faults::Faults),
 }
 
 fn main() -> ExitCode {
-    let Program { command: Command::Node(node) } = Program::parse();
-    let patience = Duration::try_from_secs_f64(node.patience).unwrap_or(run::PATIENCE);
-    let bench = Bench::new(Source::Command(node.command), patience);
-    let (declared, _) = match run::declared(&bench) {
-        Ok(declared) => declared,
-        Err(failure) => {
-            eprintln!("aemp-conformance: {failure:?}");
-            return ExitCode::FAILURE;
-        }
+    let done = match Arguments::parse().command {
+        Command::Node(node) => node.run(),
+        Command::Report(report) => report.run(),
+        Command::Requirements(requirements) => requirements.run(),
+        Command::Wrong(wrong) => wrong.run(),
+        Command::Faults(faults) => faults.run(),
     };
-    let wanted = |name: &str| node.run.is_empty() || node.run.iter().any(|part| name.contains(part.as_str()));
-    let planned = run::plan(&cases::all(), &declared.framings(), wanted);
-    let mut failed = false;
-    run::run(&bench, &planned, &declared, node.jobs, |outcome| {
-        failed |= matches!(outcome.verdict, Verdict::Fail | Verdict::Error);
-        if outcome.verdict == Verdict::Pass {
-            println!("{}: {} ({} ms)", text::word(outcome.verdict), outcome.name(), outcome.took);
-        } else {
-            println!("{}", text::describe(&outcome));
-        }
-    });
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    done.unwrap_or_else(|error| {
+        program::tell(format_args!("aemp-conformance: {error}"));
+        ExitCode::from(2)
+    })
 }

@@ -112,7 +112,7 @@ const REFUSED: &[Attempt; 33] = &[
         says(peer, |_, right| Ok(right.into()))
     }),
     refused("authentication/uppercase-token", &["AUTH-16"], "The right token in uppercase digits is refused.", |peer| {
-        token(peer, |right| right.to_uppercase())
+        token(peer, str::to_uppercase)
     }),
     refused("authentication/first-digit", &["AUTH-16"], "A token whose first digit is wrong is refused.", |peer| {
         token(peer, |right| other_digit(&right[..1]) + &right[1..])

@@ -121,7 +121,7 @@ const REFUSED: &[Attempt; 38] = &[
     refused("greeting/protocol-and-more", &["GREET-4"], "The protocol `aempx` is refused.", |peer| protocol(peer, "aempx")),
     refused("greeting/version-2", &["GREET-6"], "The version 2 is refused.", |peer| version(peer, "2")),
     refused("greeting/version-0", &["GREET-6"], "The version 0 is refused.", |peer| version(peer, "0")),
-    refused("greeting/version-1.1", &["GREET-6"], "The version 1.1 is refused.", |peer| version(peer, "1.1")),
+    refused("greeting/version-1-1", &["GREET-6"], "The version 1.1 is refused.", |peer| version(peer, "1.1")),
     refused("greeting/version-10", &["GREET-6"], "The version 10 is refused.", |peer| version(peer, "10")),
     refused("greeting/no-node-id", &["GREET-8"], "An empty node ID is refused.", |peer| node(peer, "")),
     refused("greeting/hash-in-node-id", &["GREET-8"], "A node ID with `#` is refused.", |peer| node(peer, "some#body")),
