@@ -12,14 +12,18 @@
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
 //! | [`test`] | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
+//! | [`written`] | what a sender must and must not do, looked for in octets |
 //! | [`cases`] | all cases, chapter by chapter |
 //! | [`run`](mod@run) | running them, and judging |
+//! | [`vectors`] | parts of an implementation, without sockets: questions to a program |
+//! | [`codec`] | a program that answers them, right or wrong |
 //! | [`report`] | what people and programs read about that |
 
 #![forbid(unsafe_code)]
 
 pub mod case;
 pub mod cases;
+pub mod codec;
 pub mod failure;
 pub mod peer;
 pub mod report;
@@ -27,4 +31,6 @@ pub mod requirement;
 pub mod run;
 pub mod subject;
 pub mod test;
+pub mod vectors;
 pub mod wire;
+pub mod written;

@@ -198,7 +198,7 @@ impl Ready {
 }
 
 /// The end of what a process says on standard error.
-type Said = Arc<Mutex<String>>;
+pub(crate) type Said = Arc<Mutex<String>>;
 
 /// A node under test that runs.
 #[derive(Debug)]
@@ -330,7 +330,8 @@ impl Process {
     }
 }
 
-fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) {
+/// Keeps the end of what comes from a stream, until it ends.
+pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) {
     thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = stream.by_ref().read(&mut piece) {

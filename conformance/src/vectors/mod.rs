@@ -1,0 +1,36 @@
+//! Parts of an implementation, tested without sockets: the vectors of `spec/vectors`, and some cases of the suite's own, as questions
+//! to a program. `PROTOCOL.md`, part 1, describes the lines.
+//!
+//! | module | |
+//! |---|---|
+//! | [`notation`] | how octets and values are written |
+//! | [`case`] | what is asked, and what is right |
+//! | `files` | the cases of `spec/vectors` |
+//! | `choosing`, `writing` | the cases of the suite's own |
+//! | `judging` | comparing answers |
+//! | [`program`] | talking to the program |
+//! | [`asking`] | asking everything, and what comes of it |
+
+pub mod asking;
+pub mod case;
+mod choosing;
+mod files;
+mod judging;
+pub mod notation;
+pub mod program;
+mod writing;
+
+use case::Case;
+
+/// All cases, in the order in which an implementation is written. `seed` says where streams are cut.
+///
+/// # Panics
+///
+/// When a file of vectors does not follow its README.
+pub fn all(seed: u64) -> Vec<Case> {
+    let simple_first = |mut cases: Vec<Case>| {
+        cases.sort_by_key(|case| case.level);
+        cases
+    };
+    simple_first([files::all(seed), choosing::all(), writing::all()].concat())
+}
