@@ -61,8 +61,8 @@ pub enum Fault {
     FirstOfDoubledKey,
     /// Refuses maps with equal keys by closing
     RefusesDoubledKey,
-    /// Sets no limit to nesting
-    AnyDepth,
+    /// Takes nesting somewhat beyond the limit
+    DeeperThanAllowed,
     /// Sets no limit to the number of values
     ManyValues,
     /// Reads bytes in cbor and storable as text in UTF-8
@@ -101,10 +101,15 @@ pub enum Fault {
 
 impl Fault {
     /// The answer of a program with this fault.
-    pub(super) fn answer(self, request: &Json) -> Json {
+    pub fn answer(self, request: &Json) -> Json {
+        self.answer_of_its_own(request).unwrap_or_else(|| answer(request))
+    }
+
+    /// The same, if the fault has anything to do with such a request.
+    pub fn answer_of_its_own(self, request: &Json) -> Option<Json> {
         let operation = request["operation"].as_str().unwrap_or_default();
         let framing = request["framing"].as_str().unwrap_or_default();
-        match (self, operation) {
+        Some(match (self, operation) {
             (Fault::CrInLine, "lines") => cr_in_line(request),
             (Fault::ReadsOn, "lines") => answer(&without(request, "take")),
             (Fault::LongLines, "lines") => long_lines(request),
@@ -144,8 +149,8 @@ impl Fault {
             }
             (Fault::FirstOfDoubledKey, "packets") if framing == "json" => first_of_doubled_key(request),
             (Fault::RefusesDoubledKey, "packets") if framing == "json" => refuses_doubled_key(request),
-            (Fault::AnyDepth, "packets") => answer(&limited(request, "depth")),
-            (Fault::ManyValues, "packets") => answer(&limited(request, "values")),
+            (Fault::DeeperThanAllowed, "packets") => answer(&limited(request, "depth", 600)),
+            (Fault::ManyValues, "packets") => answer(&limited(request, "values", 10_000_000)),
             (Fault::BytesAsUtf8, "packets" | "convert") if framing != "json" => each_value(&answer(request), &bytes_as_utf8),
             (Fault::DefiniteOnly, "packets") if framing == "cbor" => definite_only(request),
             (Fault::NetworkOrderOnly, "packets") if framing == "storable" => network_order_only(request),
@@ -156,9 +161,7 @@ impl Fault {
             (Fault::NullIsAnything, "convert") if request["value"].is_null() => null_is_anything(request),
             (Fault::RelaysOctets, "relay") => json!({"octets": request["packet"]}),
             (Fault::LongFloats, "write") if framing == "cbor" => long_floats(answer(request)),
-            (Fault::WritesSpaces, "write") if framing == "json" => {
-                octets_replaced(answer(request), b",", b", ")
-            }
+            (Fault::WritesSpaces, "write") if framing == "json" => octets_replaced(answer(request), b",", b", "),
             (Fault::WritesNan, "write") if framing == "json" => octets_replaced(answer(request), b"\"NaN\"", b"NaN"),
             (Fault::WritesKeyTwice, "write") if framing == "json" => {
                 octets_replaced(answer(request), b"{\"a\":", b"{\"a\":null,\"a\":")
@@ -173,8 +176,8 @@ impl Fault {
             (Fault::BoolsAsNames, "port") => bools_as_names(answer(request)),
             (Fault::LastHash, "port_id") => last_hash(request),
             (Fault::OneRequirement, _) => one_requirement(answer(request)),
-            _ => answer(request),
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -433,7 +436,12 @@ fn without_lone_surrogates(octets: &[u8]) -> Vec<u8> {
     for at in 1..parts.len() {
         let paired = half(&parts[at], 'h') && parts[at].len() == 4 && parts.get(at + 1).is_some_and(|next| half(next, 'l'));
         let second = at > 1 && half(&parts[at], 'l') && half(&parts[at - 1], 'h') && parts[at - 1].len() == 4;
-        if !paired && !second && (half(&parts[at], 'h') || half(&parts[at], 'l')) && parts[at].is_char_boundary(4) && parts[at].len() >= 4 {
+        if !paired
+            && !second
+            && (half(&parts[at], 'h') || half(&parts[at], 'l'))
+            && parts[at].is_char_boundary(4)
+            && parts[at].len() >= 4
+        {
             parts[at].replace_range(..4, "fffd");
         }
     }
@@ -466,10 +474,10 @@ fn refuses_doubled_key(request: &Json) -> Json {
     answered
 }
 
-fn limited(request: &Json, limit: &str) -> Json {
+/// The same request, with a limit beyond those of the vectors.
+fn limited(request: &Json, limit: &str, value: u64) -> Json {
     let mut request = request.clone();
-    // More than any vector has.
-    request["limits"][limit] = 10_000_000.into();
+    request["limits"][limit] = value.into();
     request
 }
 
@@ -497,7 +505,8 @@ fn network_order_only(request: &Json) -> Json {
 fn lenient_number(request: &Json) -> Json {
     let mut request = request.clone();
     if let Some(text) = request["value"].as_str() {
-        let number: String = text.trim().chars().take_while(|char| char.is_ascii_digit() || "+-.eE".contains(*char)).collect();
+        let number: String =
+            text.trim().chars().take_while(|char| char.is_ascii_digit() || "+-.eE".contains(*char)).collect();
         if !number.is_empty() {
             request["value"] = number.into();
         }
@@ -567,7 +576,8 @@ fn writes_tags(mut answer: Json) -> Json {
 
 fn whole_float_as_integer(value: &Json) -> Option<Json> {
     let float = value["float"].as_str()?.parse::<f64>().ok()?;
-    (float.fract() == 0.0 && float.abs() < 1e15).then(|| json!({"integer": format!("{:.0}", float.abs() * float.signum() + 0.0)}))
+    (float.fract() == 0.0 && float.abs() < 1e15)
+        .then(|| json!({"integer": format!("{:.0}", float.abs() * float.signum() + 0.0)}))
 }
 
 fn bools_as_names(answer: Json) -> Json {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::case::{Case, Verdict};
+use super::case::{Case, Question, Verdict};
 use super::judging::judge;
 use super::program::{Program, shortened};
 use crate::failure::Failure;
-use crate::run::Outcome;
+use crate::run::{self, Outcome};
 use crate::subject::Level;
 use crate::wire::{Direction, Entry};
 
@@ -42,6 +42,29 @@ pub fn lines(cases: &[Case]) -> Vec<String> {
     requests.collect()
 }
 
+/// An answer as a line, and what it says.
+pub type Answer = (String, Json);
+
+/// What comes of a case, when its questions are answered so. Instead of an answer there may be what came, and why it is none.
+pub fn judged(case: &Case, mut answer: impl FnMut(&Question) -> Result<Answer, (Failure, String)>) -> Outcome {
+    let mut outcome = case.outcome();
+    for question in &case.questions {
+        let judged =
+            answer(question).and_then(|(line, answer)| judge(case, question, &answer).map_err(|failure| (failure, line)));
+        match judged {
+            Ok(remark) => outcome.outcome = outcome.outcome.or(remark.map(str::to_owned)),
+            // One wrong answer is enough to say what is wrong with a case.
+            Err((failure, line)) if outcome.findings.is_empty() => {
+                let request = question.request.to_string();
+                outcome.wire = vec![passed(Direction::Sent, &request), passed(Direction::Received, &line)];
+                outcome.judge(failure);
+            }
+            Err(_) => {}
+        }
+    }
+    outcome
+}
+
 struct Asking<'a> {
     command: &'a [String],
     lines: Arc<[String]>,
@@ -55,31 +78,16 @@ struct Asking<'a> {
 impl Asking<'_> {
     fn case(&mut self, case: &Case) -> Outcome {
         let begun = Instant::now();
-        let mut outcome = case.outcome();
-        for question in &case.questions {
-            let asked = self.next;
-            let answer = self.answer();
-            let judged = answer.and_then(|(line, answer)| match judge(case, question, &answer) {
-                Ok(remark) => Ok(remark),
-                Err(failure) => Err((failure, line)),
-            });
-            match judged {
-                Ok(remark) => outcome.outcome = outcome.outcome.or(remark.map(str::to_owned)),
-                // One wrong answer is enough to say what is wrong with a case.
-                Err((failure, line)) if outcome.findings.is_empty() => {
-                    outcome.wire = vec![passed(Direction::Sent, &self.lines[asked]), passed(Direction::Received, &line)];
-                    outcome.errors = self.program.as_ref().map(Program::errors).unwrap_or_default();
-                    outcome.judge(failure);
-                }
-                Err(_) => {}
-            }
+        let mut outcome = judged(case, |_| self.answer());
+        if outcome.verdict != run::Verdict::Pass {
+            outcome.errors = self.program.as_ref().map(Program::errors).unwrap_or_default();
         }
         outcome.took = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         outcome
     }
 
     /// The next answer, with its line; or what is wrong, and the line.
-    fn answer(&mut self) -> Result<(String, Json), (Failure, String)> {
+    fn answer(&mut self) -> Result<Answer, (Failure, String)> {
         let number = self.next;
         self.next += 1;
         if self.program.is_none() {

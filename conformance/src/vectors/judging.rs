@@ -20,9 +20,11 @@ pub(super) fn judge(case: &Case, question: &Question, answer: &Json) -> Step<Opt
     }
     let accepted = match &question.right {
         // `"goes_on": false` and the like are a refusal, too.
-        Right::Fields(right, _) => right.as_object().into_iter().flatten().all(|(key, right)| {
-            *right != Json::Bool(true) || answer[key] != Json::Bool(false)
-        }),
+        Right::Fields(right, _) => right
+            .as_object()
+            .into_iter()
+            .flatten()
+            .all(|(key, right)| *right != Json::Bool(true) || answer[key] != Json::Bool(false)),
         _ => true,
     };
     let broken = question.breaks.or_else(|| weakest(case));
@@ -71,7 +73,8 @@ fn refused(case: &Case, error: &Json) -> Step {
                 return Ok(());
             }
             let broken = if case.order_is_free { Some("ERR-2") } else { best.and_then(|best| known(best)) };
-            let failure = Failure::wrong(format!("the error {}, or one without a requirement", wanted()), format!("{said:?}"));
+            let failure =
+                Failure::wrong(format!("the error {}, or one without a requirement", wanted()), format!("{said:?}"));
             Err(broken_by_default(failure, broken))
         }
     }
@@ -106,12 +109,16 @@ fn result(case: &Case, question: &Question, answer: &Json) -> Step<Option<&'stat
         if let Right::Packets(packets) = &question.right {
             delivered(packets, answer).breaks("FRAME-10")?;
             if packets.early && answer["incomplete"] == true {
-                return Err(Failure::wrong("an error, since nothing can follow that makes it right", "\"incomplete\": true"))
-                    .breaks("FRAME-9");
+                return Err(Failure::wrong(
+                    "an error, since nothing can follow that makes it right",
+                    "\"incomplete\": true",
+                ))
+                .breaks("FRAME-9");
             }
         }
         let broken = case.errors.first().and_then(|id| known(id));
-        let failure = Failure::wrong(format!("the error {}, or one without a requirement", case.errors.join(", or ")), shown(answer));
+        let failure =
+            Failure::wrong(format!("the error {}, or one without a requirement", case.errors.join(", or ")), shown(answer));
         return Err(broken_by_default(failure, broken));
     }
     match &question.right {
@@ -127,7 +134,8 @@ fn result(case: &Case, question: &Question, answer: &Json) -> Step<Option<&'stat
         Right::Packets(packets) => {
             let remark = if open { delivered_alike(packets, answer)? } else { delivered(packets, answer).map(|()| None)? };
             let (right, said) = (packets.incomplete, &answer["incomplete"]);
-            check(*said == right, format!("\"incomplete\": {right}"), format!("\"incomplete\": {said}")).breaks("FRAME-7")?;
+            check(*said == right, format!("\"incomplete\": {right}"), format!("\"incomplete\": {said}"))
+                .breaks("FRAME-7")?;
             Ok(remark)
         }
         Right::Value(right) => {
@@ -168,7 +176,8 @@ fn octets(digits: &Json) -> Step<Vec<u8>> {
 
 fn packet(framing: Framing, digits: &Json) -> Step<Value> {
     let octets = octets(digits)?;
-    let wrong = |error: &dyn std::fmt::Display| Failure::wrong(format!("a packet in {framing}"), format!("{digits}: {error}"));
+    let wrong =
+        |error: &dyn std::fmt::Display| Failure::wrong(format!("a packet in {framing}"), format!("{digits}: {error}"));
     let packet = Packet::parse(framing, &octets, &Limits::default()).map_err(|error| wrong(&error))?;
     packet.decode().map_err(|error| wrong(&error))
 }
@@ -201,7 +210,11 @@ fn delivered(right: &Packets, answer: &Json) -> Step {
         }
     }
     let more = left.next();
-    check(more.is_none(), format!("{} packets", right.packets.len()), more.map_or(String::new(), |more| notation(more).to_string()))
+    check(
+        more.is_none(),
+        format!("{} packets", right.packets.len()),
+        more.map_or(String::new(), |more| notation(more).to_string()),
+    )
 }
 
 /// The same, where the specification leaves something open.

@@ -137,9 +137,7 @@ fn float_digits(float: f64) -> String {
 /// Whether two values are the same: floats if their bits are, and any NaN as any other.
 pub fn same(left: &Value, right: &Value) -> bool {
     compare(left, right, &|left, right| match (left, right) {
-        (Value::Float(left), Value::Float(right)) => {
-            left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan())
-        }
+        (Value::Float(left), Value::Float(right)) => left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan()),
         _ => left == right,
     })
 }

@@ -79,10 +79,14 @@ impl Items<'_> {
 
 pub(super) fn breaches(octets: &[u8]) -> Vec<Breach> {
     let items = Items { octets, at: 0, open: Vec::new() };
-    items.filter_map(|item| breach(&item).map(|(id, what)| {
-        let end = (item.at + 9).min(octets.len());
-        Breach::new(id, what, format!("octet {}: {}", item.at, hex(&octets[item.at..end])))
-    })).collect()
+    items
+        .filter_map(|item| {
+            breach(&item).map(|(id, what)| {
+                let end = (item.at + 9).min(octets.len());
+                Breach::new(id, what, format!("octet {}: {}", item.at, hex(&octets[item.at..end])))
+            })
+        })
+        .collect()
 }
 
 fn breach(item: &Item) -> Option<(&'static str, &'static str)> {
@@ -93,7 +97,9 @@ fn breach(item: &Item) -> Option<(&'static str, &'static str)> {
         (7, 23) => Some(("CBOR-6", "null, not undefined")),
         (7, ..20 | 24) => Some(("CBOR-6", "no unassigned simple value")),
         (7, 25) => Some(("CBOR-11", "a float of 32 bits, not of 16")),
-        (7, 26) if f32_of(item.argument).is_nan() && item.argument != 0x7fc0_0000 => Some(("VALUE-11", "NaN as fa 7fc00000")),
+        (7, 26) if f32_of(item.argument).is_nan() && item.argument != 0x7fc0_0000 => {
+            Some(("VALUE-11", "NaN as fa 7fc00000"))
+        }
         (7, 27) if fits_32_bits(f64::from_bits(item.argument)) => {
             Some(("CBOR-11", "a float of 32 bits where that loses nothing"))
         }
@@ -123,7 +129,10 @@ mod tests {
     #[test]
     fn what_may_be_sent_is_not_found() {
         // [0, -1, "a", h'c0', {"a": [1.5, 0.1]}, true, null, NaN], and the same behind its tag.
-        assert!(broken("8800206161 41c0 a1616182fa3fc00000fb3fb999999999999a f5f6fa7fc00000".replace(' ', "").as_str()).is_empty());
+        assert!(
+            broken("8800206161 41c0 a1616182fa3fc00000fb3fb999999999999a f5f6fa7fc00000".replace(' ', "").as_str())
+                .is_empty()
+        );
         assert!(broken("d9d9f78101").is_empty());
         assert!(broken("9fbf6161017f6162ff02ff41c0ff").is_empty());
     }

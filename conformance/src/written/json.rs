@@ -29,9 +29,14 @@ pub(super) fn breaches(octets: &[u8]) -> Vec<Breach> {
     let packet = octets.strip_suffix(b"\n").unwrap_or(octets);
     let space = outside_of_texts(packet).find(|(_, octet)| b" \t\r\n".contains(octet));
     let space = space.map(|(at, _)| {
-        Breach::new("JSON-3", "no white space outside of texts, but for an LF behind", format!("octet {at} of {}", shown(octets)))
+        Breach::new(
+            "JSON-3",
+            "no white space outside of texts, but for an LF behind",
+            format!("octet {at} of {}", shown(octets)),
+        )
     });
-    let minus_zero = has_bare_minus_zero(packet).then(|| Breach::new("VALUE-11", "-0.0", format!("-0 in {}", shown(octets))));
+    let minus_zero =
+        has_bare_minus_zero(packet).then(|| Breach::new("VALUE-11", "-0.0", format!("-0 in {}", shown(octets))));
     space.into_iter().chain(minus_zero).collect()
 }
 

@@ -84,7 +84,9 @@ fn shown(octets: &[u8]) -> String {
 
 /// Where what was read is not what the table in section 5.5 makes of a value.
 fn differs(framing: Framing, sent: &Value, read: &Value) -> Option<Breach> {
-    let wrong = |requirement, expected: &dyn fmt::Debug| Some(Breach::new(requirement, format!("{expected:?}"), format!("{read:?}")));
+    let wrong = |requirement, expected: &dyn fmt::Debug| {
+        Some(Breach::new(requirement, format!("{expected:?}"), format!("{read:?}")))
+    };
     let as_text = |octets: &[u8]| octets.iter().map(|octet| char::from(*octet)).collect::<String>();
     match (sent, read) {
         (Value::Array(sent), Value::Array(read)) if sent.len() == read.len() => {

@@ -110,16 +110,20 @@ impl<'a> Walk<'a> {
         let rest = &self.octets[self.at + 1..];
         let named = [&[0x11, 0x11], CLASS, &[0x08]].concat();
         let again = [0x12, 0x00, 0x08];
-        let length = match rest {
-            _ if !self.class_named && rest.starts_with(&named) => named.len(),
-            _ if self.class_named && (rest.starts_with(&again) || rest.starts_with(&named)) => {
-                if rest.starts_with(&again) { again.len() } else { named.len() }
-            }
-            _ => {
-                self.report("STORABLE-14", "14 11 11 \"JSON::PP::Boolean\" 08, then 80 or 81; or, once the class was named, 12 00");
-                return None;
-            }
-        };
+        let length =
+            match rest {
+                _ if !self.class_named && rest.starts_with(&named) => named.len(),
+                _ if self.class_named && (rest.starts_with(&again) || rest.starts_with(&named)) => {
+                    if rest.starts_with(&again) { again.len() } else { named.len() }
+                }
+                _ => {
+                    self.report(
+                        "STORABLE-14",
+                        "14 11 11 \"JSON::PP::Boolean\" 08, then 80 or 81; or, once the class was named, 12 00",
+                    );
+                    return None;
+                }
+            };
         self.class_named = true;
         self.take(1 + length + 1).map(drop)
     }
@@ -146,7 +150,10 @@ mod tests {
     fn other_headers_tags_and_bools_are_found() {
         assert_eq!(broken(b"\x09\x05\x0a\x02\x00\x00\x00\x01\x08\x81"), ["STORABLE-13"]);
         assert_eq!(broken(b"\x08\x05\x0b\x02\x00\x00\x00\x01\x0f"), ["STORABLE-13"]);
-        assert_eq!(broken(b"\x11\x05\x0b\x02\x00\x00\x00\x01\x04\x03\x00\x00\x00\x01\x08\x81\x00\x00\x00\x00"), ["VALUE-11"]);
+        assert_eq!(
+            broken(b"\x11\x05\x0b\x02\x00\x00\x00\x01\x04\x03\x00\x00\x00\x01\x08\x81\x00\x00\x00\x00"),
+            ["VALUE-11"]
+        );
         assert_eq!(broken(b"\x0b\x05\x0b\x02\x00\x00\x00\x01\x14\x12\x00\x08\x81"), ["STORABLE-14"]);
     }
 }
