@@ -17,14 +17,21 @@
 //! | [`run`](mod@run) | running them, and judging |
 //! | [`vectors`] | parts of an implementation, without sockets: questions to a program |
 //! | [`codec`] | a program that answers them, right or wrong |
+//! | [`appendix`] | which case shows which requirement, and what nothing shows |
+//! | [`faults`] | deliberately wrong nodes, which show that the suite can fail |
+//! | [`pattern`], [`expected`] | picking cases by name, and failures that are expected |
 //! | [`report`] | what people and programs read about that |
 
 #![forbid(unsafe_code)]
 
+pub mod appendix;
 pub mod case;
 pub mod cases;
 pub mod codec;
+pub mod expected;
 pub mod failure;
+pub mod faults;
+pub mod pattern;
 pub mod peer;
 pub mod report;
 pub mod requirement;

@@ -1,123 +1,52 @@
 //! The program `aemp-conformance`.
 
-use std::io;
-use std::process::ExitCode;
-use std::time::Duration;
+mod program;
 
-use aemp_conformance::codec::{self, faults::Fault};
-use aemp_conformance::report::text;
-use aemp_conformance::run::{self, Outcome, Verdict};
-use aemp_conformance::test::{Bench, Source};
-use aemp_conformance::{cases, vectors};
-use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 /// Tests AEMP nodes, and parts of them, in any language.
+///
+/// Exit codes: 0 nothing failed unexpectedly; 1 something did; 2 nothing could be tested.
 #[derive(Parser)]
-#[command(version)]
-struct Program {
+#[command(name = "aemp-conformance", version)]
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tests parts of an implementation, without sockets
-    Vectors(Vectors),
-    /// Tests a node
-    Node(Node),
+    /// Tests parts of an implementation, without sockets: a program that answers questions
+    Vectors(program::vectors::Vectors),
+    /// Tests a node: one that runs, or a program that the suite starts as often as it needs it
+    Node(program::node::Node),
+    /// Makes an HTML page of results that `--json` has written; of several, a matrix of implementations
+    Report(program::report::Report),
+    /// Lists all requirements of the specification, with the cases and vectors that show them
+    Requirements(program::requirements::Requirements),
+    /// Runs a node that is wrong on purpose, in a way that has a name: a right one with a front before it
+    Wrong(program::faults::Wrong),
+    /// Lists which cases each fault of a wrong node fails: the proof that the suite can fail
+    Faults(program::faults::Faults),
     /// Answers the questions of `vectors`: right, or wrong in one way
     #[command(hide = true)]
-    Codec(Codec),
-}
-
-#[derive(Args)]
-struct Vectors {
-    /// Runs only cases whose names contain this
-    #[arg(long, value_name = "TEXT")]
-    run: Vec<String>,
-    /// Says where streams are cut
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Seconds to wait for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
-    patience: f64,
-    /// The command that starts a program that answers
-    #[arg(last = true, value_name = "CMD", required = true)]
-    command: Vec<String>,
-}
-
-#[derive(Args)]
-struct Codec {
-    /// What it does wrong
-    #[arg(long, value_name = "NAME")]
-    fault: Option<Fault>,
-}
-
-#[derive(Args)]
-struct Node {
-    /// Runs only cases whose names contain this
-    #[arg(long, value_name = "TEXT")]
-    run: Vec<String>,
-    /// How many cases run at the same time
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    jobs: usize,
-    /// Seconds to wait for what has to come
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
-    patience: f64,
-    /// The command that starts a node
-    #[arg(last = true, value_name = "CMD", required = true)]
-    command: Vec<String>,
+    Codec(program::vectors::Codec),
 }
 
 fn main() -> ExitCode {
-    match Program::parse().command {
-        Command::Vectors(vectors) => test_vectors(&vectors),
-        Command::Node(node) => test_node(node),
-        Command::Codec(Codec { fault }) => match codec::serve(io::stdin().lock(), io::stdout().lock(), fault) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("aemp-conformance: {error}");
-                ExitCode::FAILURE
-            }
-        },
-    }
-}
-
-/// Tells an outcome; true if it is a failure.
-fn tell(outcome: &Outcome) -> bool {
-    if outcome.verdict == Verdict::Pass {
-        println!("{}: {} ({} ms)", text::word(outcome.verdict), outcome.name(), outcome.took);
-    } else {
-        println!("{}", text::describe(outcome));
-    }
-    matches!(outcome.verdict, Verdict::Fail | Verdict::Error)
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(run::PATIENCE)
-}
-
-fn test_vectors(vectors: &Vectors) -> ExitCode {
-    let wanted = |name: &str| vectors.run.is_empty() || vectors.run.iter().any(|part| name.contains(part.as_str()));
-    let mut cases = vectors::all(vectors.seed);
-    cases.retain(|case| wanted(&case.full_name()));
-    let mut failed = false;
-    vectors::asking::run(&vectors.command, &cases, seconds(vectors.patience), |outcome| failed |= tell(&outcome));
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn test_node(node: Node) -> ExitCode {
-    let bench = Bench::new(Source::Command(node.command), seconds(node.patience));
-    let (declared, _) = match run::declared(&bench) {
-        Ok(declared) => declared,
-        Err(failure) => {
-            eprintln!("aemp-conformance: {failure:?}");
-            return ExitCode::FAILURE;
-        }
+    let done = match Arguments::parse().command {
+        Command::Vectors(vectors) => vectors.run(),
+        Command::Node(node) => node.run(),
+        Command::Report(report) => report.run(),
+        Command::Requirements(requirements) => requirements.run(),
+        Command::Wrong(wrong) => wrong.run(),
+        Command::Faults(faults) => faults.run(),
+        Command::Codec(codec) => codec.run(),
     };
-    let wanted = |name: &str| node.run.is_empty() || node.run.iter().any(|part| name.contains(part.as_str()));
-    let planned = run::plan(&cases::all(), &declared.framings(), wanted);
-    let mut failed = false;
-    run::run(&bench, &planned, &declared, node.jobs, |outcome| failed |= tell(&outcome));
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    done.unwrap_or_else(|error| {
+        program::tell(format_args!("aemp-conformance: {error}"));
+        ExitCode::from(2)
+    })
 }

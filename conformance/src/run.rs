@@ -75,9 +75,26 @@ pub struct Outcome {
     pub errors: String,
     /// How long it took, in milliseconds.
     pub took: u64,
+    /// Why it was expected to fail, where it was, and did.
+    #[serde(default)]
+    pub expected_to_fail: Option<String>,
+    /// Why it was expected to fail, where it was, and did not.
+    #[serde(default)]
+    pub unexpected_pass: Option<String>,
 }
 
 impl Outcome {
+    /// Whether it is a reason for the whole run to fail.
+    pub fn is_unexpected(&self) -> bool {
+        let failed = self.verdict == Verdict::Fail && self.expected_to_fail.is_none();
+        failed || self.verdict == Verdict::Error || self.unexpected_pass.is_some()
+    }
+
+    /// Whether nothing was tested, or nothing comes of it.
+    pub fn is_skipped(&self) -> bool {
+        self.verdict == Verdict::Unimplemented || self.expected_to_fail.is_some()
+    }
+
     /// The name of the case, with the framing if it was run in several.
     pub fn name(&self) -> String {
         self.framing.as_ref().map_or_else(|| self.case.clone(), |framing| format!("{}[{framing}]", self.case))
@@ -167,6 +184,8 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
         wire: Vec::new(),
         errors: String::new(),
         took: 0,
+        expected_to_fail: None,
+        unexpected_pass: None,
     };
     if let Some(lacks) = declared.lacks(case) {
         outcome.judge(Failure::Unimplemented(format!("the node does not have {lacks}")));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -331,7 +331,7 @@ impl Process {
 }
 
 /// Keeps the end of what comes from a stream, until it ends.
-pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) {
+pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = stream.by_ref().read(&mut piece) {
@@ -341,5 +341,5 @@ pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, s
             let start = (too_much..=said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(0);
             said.drain(..start);
         }
-    });
+    })
 }

@@ -13,11 +13,12 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn the_right_codec_passes_everything() {
-    let output = vectors(&[], &[env!("CARGO_BIN_EXE_aemp-conformance"), "codec"]);
+    let output = vectors(&["-v"], &[env!("CARGO_BIN_EXE_aemp-conformance"), "codec"]);
     let said = said(&output);
+    let passed = said.lines().filter(|line| line.starts_with("pass: ")).count();
     let others: Vec<_> = said.lines().filter(|line| !line.starts_with("pass: ")).collect();
-    assert!(output.status.success() && others.is_empty(), "{others:#?}");
-    assert!(said.lines().count() > 2400 && said.contains("pass: program/ends"), "{} lines", said.lines().count());
+    assert!(output.status.success() && others.len() < 10, "{others:#?}");
+    assert!(passed > 2400 && said.contains("pass: program/ends"), "{passed} passed");
 }
 
 #[test]
@@ -27,13 +28,17 @@ fn a_wrong_codec_fails_and_is_told_why() {
         &[env!("CARGO_BIN_EXE_aemp-conformance"), "codec", "--fault", "minus-zero-integer"],
     );
     assert_eq!(output.status.code(), Some(1));
-    insta::assert_snapshot!(said(&output));
+    let program = format!("\n{} codec", env!("CARGO_BIN_EXE_aemp-conformance"));
+    let (described, summary) =
+        said(&output).split_once(&program).map(|(one, other)| (one.to_owned(), other.to_owned())).expect("a summary");
+    assert!(summary.contains("FAIL: json-streams/json-number-minus-0"), "{summary}");
+    insta::assert_snapshot!(described);
 }
 
 #[cfg(unix)]
 fn misbehaving(script: &str) -> String {
     let output = vectors(
-        &["--run", "escapes/escape-none", "--run", "escapes/escape-empty", "--patience", "0.5"],
+        &["--run", "escapes/escape-none", "--run", "escapes/escape-empty", "-v", "--patience", "0.5"],
         &["sh", "-c", script],
     );
     assert_eq!(output.status.code(), Some(1), "{script}");
@@ -72,6 +77,6 @@ fn a_program_that_writes_too_much_or_does_not_end_fails_at_the_end() {
 #[test]
 fn what_a_program_has_not_is_no_failure() {
     let script = r#"n=0; while read -r line; do n=$((n+1)); echo "{\"id\":$n,\"unimplemented\":true}"; done"#;
-    let output = vectors(&["--run", "escapes/"], &["sh", "-c", script]);
+    let output = vectors(&["-v", "--run", "escapes/"], &["sh", "-c", script]);
     assert!(output.status.success() && said(&output).contains("unimplemented: escapes/escape-none"), "{}", said(&output));
 }

@@ -145,7 +145,7 @@ impl Fault {
                 answer(&whole(request, text))
             }
             (Fault::ReplacesLoneSurrogates, "packets") if framing == "json" => {
-                answer(&whole(request, |octets| without_lone_surrogates(octets)))
+                answer(&whole(request, without_lone_surrogates))
             }
             (Fault::FirstOfDoubledKey, "packets") if framing == "json" => first_of_doubled_key(request),
             (Fault::RefusesDoubledKey, "packets") if framing == "json" => refuses_doubled_key(request),

@@ -58,6 +58,10 @@ pub fn judged(case: &Case, mut answer: impl FnMut(&Question) -> Result<Answer, (
                 let request = question.request.to_string();
                 outcome.wire = vec![passed(Direction::Sent, &request), passed(Direction::Received, &line)];
                 outcome.judge(failure);
+                if line.is_empty() {
+                    // No answer says nothing about a requirement.
+                    outcome.findings.iter_mut().for_each(|finding| (finding.requirement, finding.sentence) = (None, None));
+                }
             }
             Err(_) => {}
         }
@@ -108,7 +112,7 @@ impl Asking<'_> {
             Err(what) => Err(format!("{what}: {:?}", shortened(&line))),
         });
         read.map_err(|what| {
-            let errors = self.program.take().map(|program| program.errors()).unwrap_or_default();
+            let errors = self.program.take().map(Program::last_words).unwrap_or_default();
             self.failures += 1;
             let what = format!("{what}\n{}", errors.trim_end());
             (Failure::wrong(format!("one line, the answer to request {}", number + 1), what.trim_end()), String::new())

@@ -107,6 +107,8 @@ impl Case {
             wire: Vec::new(),
             errors: String::new(),
             took: 0,
+            expected_to_fail: None,
+            unexpected_pass: None,
         }
     }
 }

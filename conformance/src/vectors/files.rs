@@ -10,38 +10,42 @@ use crate::subject::{Feature, Level};
 use crate::wire::hex;
 
 macro_rules! files {
-    ($($name:literal $questions:expr;)*) => {
-        &[$(($name, include_str!(concat!("../../../spec/vectors/", $name, ".json")), $questions)),*]
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../../spec/vectors/", $name, ".json")))),*]
     };
 }
 
-/// Makes the questions of a case; none where it can ask nothing.
-type Ask = fn(&mut Case, &Json, &mut Cuts) -> Result<Vec<Case>, String>;
-
-/// Those that ask for an answer to one input. `node.json` and `global.json` are about what a node does over time: live nodes show that.
-const FILES: &[(&str, &str, Ask)] = files!(
-    "lines" lines;
-    "greeting-lines" greeting_line;
-    "escapes" escape;
-    "nonces" nonces;
-    "auth-lines" authentication_line;
-    "tokens" token;
-    "json-streams" json_stream;
-    "cbor-streams" cbor_stream;
-    "storable-streams" storable_stream;
-    "values" values;
-    "messages" messages;
+/// The files, by their names without `.json`.
+pub(super) const FILES: &[(&str, &str)] = files!(
+    "lines" "greeting-lines" "escapes" "nonces" "auth-lines" "tokens" "json-streams" "cbor-streams" "storable-streams" "values"
+    "messages" "node" "global"
 );
 
-/// The names of the files, without their ends.
-#[cfg(test)]
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(name, ..)| *name)
+/// Makes the cases of one vector: what they have in common is begun.
+type Ask = fn(&mut Case, &Json, &mut Cuts) -> Result<Vec<Case>, String>;
+
+/// How a file is asked for. `node` and `global` are about what a node does over time, not about one input: live nodes show that.
+fn asks(file: &str) -> Option<Ask> {
+    Some(match file {
+        "lines" => lines,
+        "greeting-lines" => greeting_line,
+        "escapes" => escape,
+        "nonces" => nonces,
+        "auth-lines" => authentication_line,
+        "tokens" => token,
+        "json-streams" => json_stream,
+        "cbor-streams" => cbor_stream,
+        "storable-streams" => storable_stream,
+        "values" => values,
+        "messages" => messages,
+        _ => return None,
+    })
 }
 
 /// All of them.
 pub(super) fn all(seed: u64) -> Vec<Case> {
-    FILES.iter().flat_map(|(name, text, ask)| file(name, text, *ask, &mut Cuts(seed))).collect()
+    let asked = FILES.iter().filter_map(|(name, text)| Some((name, text, asks(name)?)));
+    asked.flat_map(|(name, text, ask)| file(name, text, ask, &mut Cuts(seed))).collect()
 }
 
 fn file(name: &str, text: &str, ask: Ask, cuts: &mut Cuts) -> Vec<Case> {

@@ -22,15 +22,22 @@ mod writing;
 
 use case::Case;
 
+/// The files of `spec/vectors`, by their names without `.json`.
+pub const FILES: &[(&str, &str)] = files::FILES;
+
 /// All cases, in the order in which an implementation is written. `seed` says where streams are cut.
 ///
 /// # Panics
 ///
 /// When a file of vectors does not follow its README.
 pub fn all(seed: u64) -> Vec<Case> {
-    let simple_first = |mut cases: Vec<Case>| {
-        cases.sort_by_key(|case| case.level);
-        cases
-    };
-    simple_first([files::all(seed), choosing::all(), writing::all()].concat())
+    let mut cases = [files::all(seed), own()].concat();
+    // What is made for clients comes first.
+    cases.sort_by_key(|case| case.level);
+    cases
+}
+
+/// The cases of the suite's own.
+pub fn own() -> Vec<Case> {
+    [choosing::all(), writing::all()].concat()
 }

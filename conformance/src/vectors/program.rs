@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Step};
 use crate::subject::{Said, keep_the_end_of};
@@ -20,6 +20,7 @@ pub struct Program {
     child: Child,
     lines: Receiver<Result<String, String>>,
     errors: Said,
+    listener: JoinHandle<()>,
     patience: Duration,
 }
 
@@ -41,7 +42,7 @@ impl Program {
             return Err(Failure::Suite("a process without standard streams".into()));
         };
         let errors = Said::default();
-        keep_the_end_of(stderr, errors.clone());
+        let listener = keep_the_end_of(stderr, errors.clone());
         thread::spawn(move || {
             // When it takes no more, what it answers tells why.
             let _ = input[from..].iter().try_for_each(|line| stdin.write_all(line.as_bytes()));
@@ -57,7 +58,7 @@ impl Program {
                 }
             }
         });
-        Ok(Program { child, lines, errors, patience })
+        Ok(Program { child, lines, errors, listener, patience })
     }
 
     /// The next line.
@@ -98,7 +99,18 @@ impl Program {
         "; the program still runs".into()
     }
 
-    /// The end of what it said on standard error.
+    /// Ends it, and gives the end of what it said on standard error.
+    pub fn last_words(mut self) -> String {
+        // What it said may still be on its way, and something that it has started may keep the stream open.
+        let waiting = Instant::now();
+        let _ = self.child.kill();
+        while !self.listener.is_finished() && waiting.elapsed() < Duration::from_millis(500) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.errors()
+    }
+
+    /// The end of what it said on standard error, up to now.
     pub fn errors(&self) -> String {
         self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod conformance;
 mod database;
 mod demo;
 mod generate;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{Identity, addresses, seconds};
-use crate::{Failure, say, tell};
+use crate::{Failure, conformance, say, tell};
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -40,6 +40,9 @@ pub(crate) struct Run {
     /// Does not let other nodes read what this one logs (`aemp log`)
     #[arg(long)]
     no_logs: bool,
+    /// Takes how to run from a line on standard input, as conformance/PROTOCOL.md says, and ends with the input; only with --service conformance
+    #[arg(long)]
+    start_line: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -50,10 +53,19 @@ enum Service {
     Log,
     /// Lets others set and delete entries of the database in the name of this node (`aemp db set --node`)
     Database,
+    /// Does what the conformance suite asks for, as conformance/CONTRACT.md says: for tests only, since anyone in the network can have this node
+    /// do anything
+    Conformance,
 }
 
 impl Run {
     pub(crate) async fn run(self, logs: &LogLayer) -> Result<(), Failure> {
+        if self.start_line {
+            return match self.service[..] {
+                [Service::Conformance] => conformance::run(logs).await,
+                _ => Err(Failure::usage("--start-line is for --service conformance alone")),
+            };
+        }
         let mut config = self.identity.config("aemp/%n/")?;
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
@@ -77,6 +89,10 @@ impl Run {
                     Service::Log => context.named_port("log", aemp_node::log(print.clone())),
                     Service::Database => {
                         aemp_node::serve_database(context);
+                        None
+                    }
+                    Service::Conformance => {
+                        conformance::offer(context);
                         None
                     }
                 };

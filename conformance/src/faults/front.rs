@@ -1,0 +1,186 @@
+//! The front: it stands between a right node and everyone else.
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use aemp_proto::auth::Secret;
+use aemp_proto::framing::Framing;
+
+use super::handshake::Handshake;
+use super::packets::{Packets, encode};
+use super::{Between, Fault, Way};
+use crate::failure::{Failure, Step};
+use crate::subject::{Start, Subject};
+
+/// How long a node may take until it is ready.
+const STARTING: Duration = Duration::from_secs(20);
+
+/// Reads the first line of standard input, starts a node with `command` that is made wrong by `fault`, and stands in front of it until standard
+/// input ends.
+///
+/// # Errors
+///
+/// When the line is not as in PROTOCOL.md, or the node does not start.
+pub fn run(command: &[String], mut fault: Fault) -> Step {
+    let mut lines = io::stdin().lock().lines();
+    let line = lines.next().and_then(Result::ok).unwrap_or_default();
+    let mut start: Start =
+        serde_json::from_str(&line).map_err(|error| Failure::Suite(format!("the first line: {error}")))?;
+    if let Some(change) = &fault.start {
+        change(&mut start);
+    }
+    fault.start = None;
+    let secret = start.secret.as_deref().and_then(|text| Secret::from_text(text).ok());
+    let shared = Arc::new(Shared { fault: Mutex::new(fault), secret, connections: Mutex::new(0) });
+    for seed in &mut start.seeds {
+        let seen = listen(&shared, Front::ToOthers(seed.clone()))?;
+        *seed = seen.to_string();
+    }
+    let node = Subject::start(command, &start, STARTING)?;
+    let mut ready = node.ready.clone();
+    if let Some(address) = node.address {
+        ready.listen = vec![listen(&shared, Front::ToNode(address))?.to_string()];
+    }
+    let mut said = serde_json::to_value(&ready).map_err(|error| Failure::Suite(error.to_string()))?;
+    said["ready"] = true.into();
+    println!("{said}");
+    // The node ends with the front, and that with the input.
+    while lines.next().is_some() {}
+    Ok(())
+}
+
+struct Shared {
+    fault: Mutex<Fault>,
+    secret: Option<Secret>,
+    connections: Mutex<usize>,
+}
+
+impl Shared {
+    fn fault(&self) -> MutexGuard<'_, Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom a listener of the front stands for.
+#[derive(Clone)]
+enum Front {
+    ToNode(SocketAddr),
+    ToOthers(String),
+}
+
+fn listen(shared: &Arc<Shared>, front: Front) -> Step<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| Failure::suite("the front cannot listen", &error))?;
+    let address = listener.local_addr().map_err(|error| Failure::suite("the front cannot listen", &error))?;
+    let shared = shared.clone();
+    thread::spawn(move || {
+        for came in listener.incoming().map_while(Result::ok) {
+            // The other side may be gone by now, and so is what came then.
+            let (node, other, opened) = match &front {
+                Front::ToNode(address) => (TcpStream::connect(address), Ok(came), false),
+                Front::ToOthers(address) => (Ok(came), TcpStream::connect(address), true),
+            };
+            if let (Ok(node), Ok(other)) = (node, other) {
+                stand_between(&shared, &node, &other, opened);
+            }
+        }
+    });
+    Ok(address)
+}
+
+/// One connection through the front.
+struct Passage {
+    between: Mutex<Between>,
+    /// The framing in which each side sends, in the order in, out, when it is known.
+    framings: Mutex<[Option<Framing>; 2]>,
+    heard: (Mutex<bool>, Condvar),
+}
+
+fn stand_between(shared: &Arc<Shared>, node: &TcpStream, other: &TcpStream, opened: bool) {
+    let number = {
+        let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        *connections += 1;
+        *connections
+    };
+    let passage = Arc::new(Passage {
+        between: Mutex::new(Between { number, opened, ..Between::default() }),
+        framings: Mutex::default(),
+        heard: Default::default(),
+    });
+    let _ = node.set_nodelay(true);
+    let _ = other.set_nodelay(true);
+    for way in [Way::In, Way::Out] {
+        let (from, to) = if way == Way::In { (other, node) } else { (node, other) };
+        if let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) {
+            let (shared, passage) = (shared.clone(), passage.clone());
+            thread::spawn(move || carry(&shared, &passage, from, to, way));
+        }
+    }
+}
+
+/// Carries one direction until it ends.
+fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStream, way: Way) {
+    let mut handshake = Some(Handshake::default());
+    let mut packets = None;
+    let mut piece = vec![0; 65536];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        if way == Way::In {
+            *passage.heard.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            passage.heard.1.notify_all();
+        } else if shared.fault().speaks_second {
+            let heard = passage.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(passage.heard.1.wait_while(heard, |heard| !*heard));
+        }
+        let mut octets = piece[..length].to_vec();
+        if let Some(lines) = &mut handshake {
+            let passed = {
+                let mut between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.take(&octets, way, &mut between, &mut shared.fault(), shared.secret.as_ref())
+            };
+            if to.write_all(&passed.forward).is_err() {
+                break;
+            }
+            if !passed.done {
+                continue;
+            }
+            packets = lines.framing.map(Packets::new);
+            passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::Out)] = lines.framing;
+            handshake = None;
+            octets = passed.behind;
+        }
+        let (mut forward, mut back, mut close) = (octets, Vec::new(), false);
+        if let Some(packets) = &mut packets {
+            let between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
+            let passed = packets.take(&forward, way, &between, &mut shared.fault());
+            (forward, back, close) = (passed.forward, passed.back, passed.close);
+        }
+        if to.write_all(&forward).is_err() {
+            break;
+        }
+        let framing = passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::In)];
+        for message in back {
+            // Before the other side has said in what it sends, nothing can be answered.
+            if let Some(octets) = framing.and_then(|framing| encode(framing, &message)) {
+                let _ = from.write_all(&octets);
+            }
+        }
+        if close {
+            let _ = from.shutdown(Shutdown::Both);
+            break;
+        }
+    }
+    if let Some(packets) = &mut packets {
+        let _ = to.write_all(&packets.rest());
+    }
+    if way == Way::Out && shared.fault().keeps_open {
+        return;
+    }
+    let _ = to.shutdown(Shutdown::Write);
+    if way == Way::Out {
+        // The node has closed both directions, as far as anyone can tell.
+        let _ = to.shutdown(Shutdown::Read);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
