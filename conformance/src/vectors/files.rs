@@ -300,7 +300,7 @@ fn messages(case: &mut Case, from: &Json, _: &mut Cuts) -> Result<Vec<Case>, Str
     let packet = value(&from["packet"])?;
     let right = match case.verdict {
         Verdict::Either => Right::Any(vec![json!({"port": ""}), json!({"keepalive": true}), json!({"dropped": true})]),
-        _ => Right::Fields(fields(from, &["port", "keepalive", "dropped"]), &[]),
+        _ => Right::Fields(fields(from, &["port", "tag", "keepalive", "dropped"]), &[]),
     };
     let in_each = [Framing::Json, Framing::Cbor, Framing::Storable].into_iter().filter_map(|framing| {
         let octets = written_alike(framing, &packet)?;
