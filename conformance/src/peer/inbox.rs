@@ -84,7 +84,7 @@ impl Peer {
     }
 
     /// The next packet that has come whole, if there is one.
-    fn scan(&mut self) -> Step<Option<Message>> {
+    pub(super) fn scan(&mut self) -> Step<Option<Message>> {
         let receives = self.receives.ok_or_else(|| Failure::Suite("packets before authentication".into()))?;
         let scanner = self.scanner.get_or_insert_with(|| Scanner::new(receives, Limits::default()));
         let found = scanner.scan(&self.input).map_err(|error| {
