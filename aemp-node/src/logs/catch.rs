@@ -2,11 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use aemp_proto::framing::Elements;
@@ -20,6 +18,7 @@ use super::backlog::{Backlog, Entry};
 use super::record::{LogLevel, Record};
 use super::{CONNECT, CONTEXT, lost_text, now};
 use crate::handle::{Node, Stopped};
+use crate::waiting::{Giver, Taker, waiting};
 
 /// The records of all other nodes of the network ([`Node::catch_logs`]). Those of one node come in order.
 ///
@@ -27,14 +26,10 @@ use crate::handle::{Node, Stopped};
 pub struct CaughtLogs {
     node: Node,
     port: PortId,
-    shared: Arc<Mutex<Pending>>,
+    records: Taker<Waiting>,
 }
 
-struct Pending {
-    backlog: Backlog<NodeId, Record>,
-    waker: Option<Waker>,
-    ended: bool,
-}
+type Waiting = Backlog<NodeId, Record>;
 
 /// Octets of records that wait for whoever takes them.
 const WAITING: usize = 16 << 20;
@@ -77,32 +72,17 @@ impl Node {
     ///
     /// When the node has ended.
     pub async fn catch_logs(&self, level: LogLevel) -> Result<CaughtLogs, Stopped> {
-        let pending = Pending { backlog: Backlog::new(WAITING), waker: None, ended: false };
-        let shared = Arc::new(Mutex::new(pending));
-        let teller = Teller(shared.clone());
+        let (giver, records) = waiting(Backlog::new(WAITING));
         let level = level.max(LogLevel::ALERT);
-        let port = self.with(move |context| Follower::begin(context, level, teller)).await?;
-        Ok(CaughtLogs { node: self.clone(), port, shared })
+        let port = self.with(move |context| Follower::begin(context, level, giver)).await?;
+        Ok(CaughtLogs { node: self.clone(), port, records })
     }
 }
 
 impl CaughtLogs {
     /// Waits for the next record; `None` when the node has ended. Nothing is lost when this is cancelled.
     pub async fn next(&mut self) -> Option<Record> {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&self, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
-        let mut pending = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match pending.backlog.pop() {
-            Some(Entry::Kept(record)) => Poll::Ready(Some(record)),
-            Some(Entry::Lost(node, lost)) => Poll::Ready(Some(of_our_own(&node, LogLevel::WARN, lost_text(lost)))),
-            None if pending.ended => Poll::Ready(None),
-            None => {
-                pending.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
+        self.records.next(take).await
     }
 }
 
@@ -110,7 +90,7 @@ impl Stream for CaughtLogs {
     type Item = Record;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
-        self.poll(context)
+        self.records.poll(context, take)
     }
 }
 
@@ -125,38 +105,18 @@ fn of_our_own(node: &NodeId, level: LogLevel, text: String) -> Record {
     Record { node: node.clone(), time: now(), context: CONTEXT.to_owned(), level, text }
 }
 
-/// The half on the node's thread: with it goes the hope of more.
-struct Teller(Arc<Mutex<Pending>>);
-
-impl Teller {
-    fn change(&self, change: impl FnOnce(&mut Pending)) {
-        let waker = {
-            let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut pending);
-            pending.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn tell(&self, record: Record) {
-        let octets = record.context.len() + record.text.len();
-        self.change(|pending| pending.backlog.push(record.node.clone(), octets, record));
-    }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.change(|pending| pending.ended = true);
-    }
+fn take(waiting: &mut Waiting) -> Option<Record> {
+    Some(match waiting.pop()? {
+        Entry::Kept(record) => record,
+        Entry::Lost(node, lost) => of_our_own(&node, LogLevel::WARN, lost_text(lost)),
+    })
 }
 
 /// Asks each node of the network for its records, and again whenever it was lost.
 struct Follower {
     level: LogLevel,
     port: PortId,
-    teller: Teller,
+    giver: Giver<Waiting>,
     nodes: RefCell<BTreeMap<NodeId, Followed>>,
 }
 
@@ -182,9 +142,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const NODES: &str = "'l";
 
 impl Follower {
-    fn begin(context: &mut Context<'_>, level: LogLevel, teller: Teller) -> PortId {
+    fn begin(context: &mut Context<'_>, level: LogLevel, giver: Giver<Waiting>) -> PortId {
         let port = context.port_without_code();
-        let follower = Rc::new(Follower { level, port: port.clone(), teller, nodes: RefCell::default() });
+        let follower = Rc::new(Follower { level, port: port.clone(), giver, nodes: RefCell::default() });
         let this = follower.clone();
         context.receive(&port, move |context, elements| {
             this.take_in(context, elements);
@@ -203,7 +163,7 @@ impl Follower {
             && let Ok((time, context, level, text)) = elements.rest::<(f64, String, i64, String)>()
             && let Some(level) = LogLevel::from_wire(level)
         {
-            self.teller.tell(Record { node, time, context, level, text });
+            self.tell(Record { node, time, context, level, text });
         }
     }
 
@@ -276,9 +236,14 @@ impl Follower {
         context.after(pause, move |context| this.ask(context, &node));
     }
 
+    fn tell(&self, record: Record) {
+        let octets = record.context.len() + record.text.len();
+        self.giver.give(|waiting| waiting.push(record.node.clone(), octets, record));
+    }
+
     fn note(&self, node: &NodeId, level: LogLevel, text: String) {
         if self.level.covers(level) {
-            self.teller.tell(of_our_own(node, level, text));
+            self.tell(of_our_own(node, level, text));
         }
     }
 }
