@@ -1,6 +1,6 @@
 //! The records of other nodes, for this program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ impl Node {
     /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that come later, too.
     ///
     /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or cannot be reached
-    /// (a warning). Nobody can be asked for fatal records only: that level counts as the next one.
+    /// (a warning). One that does not listen can be asked only if this node does. Nobody can be asked for fatal records only: that level counts as the next one.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -118,12 +118,16 @@ struct Follower {
     port: PortId,
     giver: Giver<Waiting>,
     nodes: RefCell<BTreeMap<NodeId, Followed>>,
+    /// Others can connect to this node.
+    listens: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Followed {
     /// It is in the database.
     listed: bool,
+    /// With addresses.
+    listens: bool,
     /// It was asked, and has not been lost since.
     asked: bool,
     /// It is known to have been asked.
@@ -138,13 +142,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The family of the database that has the nodes of the network.
+/// The family of the database that has the nodes of the network, with their addresses.
 const NODES: &str = "'l";
+
+/// The family that has the global nodes.
+const GLOBALS: &str = "'g";
 
 impl Follower {
     fn begin(context: &mut Context<'_>, level: LogLevel, giver: Giver<Waiting>) -> PortId {
         let port = context.port_without_code();
-        let follower = Rc::new(Follower { level, port: port.clone(), giver, nodes: RefCell::default() });
+        let follower =
+            Rc::new(Follower { level, port: port.clone(), giver, nodes: RefCell::default(), listens: Cell::default() });
         let this = follower.clone();
         context.receive(&port, move |context, elements| {
             this.take_in(context, elements);
@@ -177,14 +185,18 @@ impl Follower {
                 }
             }
         }
-        for node in changes.added.keys().chain(changes.changed.keys()).filter_map(|node| NodeId::new(node).ok()) {
-            if node != *context.node() {
-                let mut nodes = self.nodes.borrow_mut();
-                let followed = nodes.entry(node.clone()).or_default();
-                (followed.listed, followed.failures) = (true, 0);
-                drop(nodes);
-                self.ask(context, &node)?;
+        for (node, addresses) in changes.added.iter().chain(&changes.changed) {
+            let Ok(node) = NodeId::new(node) else { continue };
+            let listens = matches!(addresses, Value::Array(addresses) if !addresses.is_empty());
+            if node == *context.node() {
+                self.listens.set(listens);
+                continue;
             }
+            let mut nodes = self.nodes.borrow_mut();
+            let followed = nodes.entry(node.clone()).or_default();
+            (followed.listed, followed.listens, followed.failures) = (true, listens, 0);
+            drop(nodes);
+            self.ask(context, &node)?;
         }
         Ok(())
     }
@@ -216,24 +228,49 @@ impl Follower {
         }
     }
 
-    fn lost(self: &Rc<Self>, context: &mut Context<'_>, node: NodeId, reasons: &Reasons) {
+    fn lost(self: &Rc<Self>, context: &mut Context<'_>, node: NodeId, reasons: &Reasons) -> Outcome {
         let mut nodes = self.nodes.borrow_mut();
-        let Some(followed) = nodes.get_mut(&node) else { return };
+        let Some(followed) = nodes.get_mut(&node) else { return Ok(()) };
         followed.asked = false;
         let why = reasons.values().last().and_then(Value::as_text).unwrap_or_default();
+        // One that does not listen has to connect first.
+        let can_connect = !followed.listens && self.listens.get();
         if std::mem::take(&mut followed.answered) {
             self.note(&node, LogLevel::WARN, format!("it is lost, perhaps with records: {why}"));
-        } else if followed.listed && followed.failures == 0 {
-            self.note(&node, LogLevel::WARN, format!("it cannot be asked for its records: {why}"));
+        } else if followed.listed && followed.failures == u32::from(can_connect) {
+            let hint = if followed.listens || self.listens.get() { "" } else { "; it could connect if this node listened" };
+            self.note(&node, LogLevel::WARN, format!("it cannot be asked for its records: {why}{hint}"));
         }
         if !followed.listed {
             nodes.remove(&node);
-            return;
+            return Ok(());
         }
         let pause = PAUSE.saturating_mul(1 << followed.failures.min(10)).min(LONGEST_PAUSE);
         followed.failures += 1;
+        drop(nodes);
+        if can_connect {
+            self.have_it_connect(context, &node)?;
+        }
         let this = self.clone();
         context.after(pause, move |context| this.ask(context, &node));
+        Ok(())
+    }
+
+    /// Has a node that does not listen connect to this one: the global node that it is connected with has it send something here (`NODE-12`).
+    fn have_it_connect(&self, context: &mut Context<'_>, node: &NodeId) -> Outcome {
+        let request = ("snd", node.port(""), "snd", self.port.clone());
+        if let Some(master) = context.master().cloned() {
+            context.send(&master.port(""), &request)?;
+        }
+        context.db_keys(GLOBALS, move |context, globals| {
+            for global in globals.map_err(|error| error.to_string())?.iter().filter_map(|global| NodeId::new(global).ok()) {
+                if global != *context.node() && Some(&global) != context.master() {
+                    context.send(&global.port(""), &request)?;
+                }
+            }
+            Outcome::Ok(())
+        });
+        Ok(())
     }
 
     fn tell(&self, record: Record) {
