@@ -1,8 +1,10 @@
 //! All cases, chapter by chapter.
 
+mod connections;
 mod ending;
 mod greeting;
 mod losing;
+mod mutual;
 mod ports;
 mod queues;
 mod relays;
@@ -24,6 +26,9 @@ pub fn all() -> Vec<&'static Case> {
         losing::CASES,
         queues::CASES,
         runs::CASES,
+        connections::CASES,
+        mutual::ORDERS,
+        mutual::SEEDS,
         ending::CASES,
         spawning::CASES,
     ]
