@@ -3,6 +3,7 @@
 mod connections;
 mod ending;
 mod greeting;
+mod logs;
 mod losing;
 mod mutual;
 mod ports;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<&'static Case> {
         connections::CASES,
         mutual::ORDERS,
         mutual::SEEDS,
+        logs::CASES,
         ending::CASES,
         spawning::CASES,
     ]
