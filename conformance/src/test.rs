@@ -114,6 +114,16 @@ impl<'b> Test<'b> {
         }
     }
 
+    /// The name of the case.
+    pub fn name(&self) -> &'static str {
+        self.case.name
+    }
+
+    /// The requirement that the case proves first.
+    pub fn proves(&self) -> &'static str {
+        self.case.proves.first().copied().unwrap_or_default()
+    }
+
     /// Uses a node that runs as by default, with these changes, and may serve other cases at the same time.
     pub fn subject(&mut self, change: impl FnOnce(&mut Start)) -> Step<Arc<Subject>> {
         let mut start = Start::default();
@@ -217,8 +227,10 @@ impl<'b> Test<'b> {
 
     /// Waits for a connection.
     pub fn accept(&mut self, listener: &Listener) -> Step<Peer> {
-        self.accept_within(listener, self.patience)?
-            .ok_or_else(|| Failure::wrong(format!("a connection to {}", listener.address), "none came").breaks("GLOBAL-4"))
+        self.accept_within(listener, self.patience)?.ok_or_else(|| {
+            let failure = Failure::wrong(format!("a connection to {}, which `seeds` names", listener.address), "none came");
+            if self.case.level == Level::Global { failure.breaks("GLOBAL-4") } else { failure }
+        })
     }
 
     /// Waits for a connection, if one comes in this time.

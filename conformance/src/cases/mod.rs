@@ -1,13 +1,18 @@
 //! All cases, chapter by chapter.
 
+mod attempt;
 mod connections;
 mod ending;
+mod first_steps;
+mod global_vectors;
 mod greeting;
 mod logs;
 mod losing;
 mod mutual;
 mod ports;
 mod queues;
+mod refused_authentications;
+mod refused_greetings;
 mod relays;
 mod requests;
 mod runs;
@@ -18,23 +23,24 @@ use crate::case::Case;
 
 /// All of them, in the order in which a port is written.
 pub fn all() -> Vec<&'static Case> {
-    [
-        greeting::CASES,
-        ports::CASES,
-        requests::CASES,
-        relays::CASES,
-        watching::CASES,
-        losing::CASES,
-        queues::CASES,
-        runs::CASES,
-        connections::CASES,
-        mutual::ORDERS,
-        mutual::SEEDS,
-        logs::CASES,
-        ending::CASES,
-        spawning::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let mut all: Vec<&'static Case> = Vec::new();
+    all.extend(first_steps::CASES);
+    all.extend(greeting::cases());
+    all.extend(refused_greetings::cases());
+    all.extend(refused_authentications::cases());
+    all.extend(ports::CASES);
+    all.extend(requests::CASES);
+    all.extend(relays::CASES);
+    all.extend(watching::CASES);
+    all.extend(ending::CASES);
+    all.extend(spawning::CASES);
+    all.extend(losing::CASES);
+    all.extend(queues::CASES);
+    all.extend(runs::CASES);
+    all.extend(connections::CASES);
+    all.extend(mutual::ORDERS);
+    all.extend(mutual::SEEDS);
+    all.extend(logs::CASES);
+    all.extend(global_vectors::CASES.iter());
+    all
 }

@@ -10,11 +10,15 @@ mod handshake;
 mod packets;
 
 pub use catalogue::{Entry, all, find};
-pub use front::run;
+pub use front::run as stand_in_front;
+
+use std::ops::ControlFlow;
 
 use aemp_proto::value::Value;
 
+use crate::run::{self, Declared, Planned, Verdict};
 use crate::subject::Start;
+use crate::test::Bench;
 
 /// What the front does with something that passes.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,4 +144,17 @@ impl Fault {
     fn octets_in(change: impl FnMut(&Between, &mut Vec<u8>) + Send + 'static) -> Self {
         Fault { octets_in: Some(Box::new(change)), ..Fault::default() }
     }
+}
+
+/// The names of the cases that a node fails, in their order.
+pub fn failed_by(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize) -> Vec<String> {
+    let mut failed = Vec::new();
+    run::run(bench, planned, declared, jobs, |outcome| {
+        if outcome.verdict == Verdict::Fail {
+            failed.push(outcome.case);
+        }
+        ControlFlow::Continue(())
+    });
+    failed.sort_unstable();
+    failed
 }

@@ -1,0 +1,53 @@
+//! The commands of the program.
+
+pub(crate) mod faults;
+pub(crate) mod node;
+pub(crate) mod report;
+pub(crate) mod requirements;
+mod selection;
+pub(crate) mod vectors;
+
+use std::fmt::{self, Display};
+use std::io::{self, Write as _};
+
+use aemp_conformance::failure::Failure;
+
+/// Why nothing could be tested.
+#[derive(Debug)]
+pub(crate) struct Stop(String);
+
+impl Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop(match failure {
+            Failure::Wrong { expected, actual, .. } => format!("expected: {expected}\nactual: {actual}"),
+            Failure::Unimplemented(what) | Failure::Suite(what) => what,
+        })
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Self {
+        Stop(text)
+    }
+}
+
+/// Writes a file that was asked for.
+fn write(path: &std::path::Path, text: &str) -> Result<(), Stop> {
+    std::fs::write(path, text).map_err(|error| Stop(format!("{}: {error}", path.display())))
+}
+
+/// Prints to standard output. That nobody reads it is no reason to stop: reports may be wanted still.
+fn say(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints to standard error.
+pub(crate) fn tell(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

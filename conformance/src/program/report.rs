@@ -1,0 +1,32 @@
+//! `aemp-conformance report`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aemp_conformance::report::{Results, html};
+use clap::Args;
+
+use super::{Stop, write};
+
+#[derive(Args)]
+pub(crate) struct Report {
+    /// The page to write
+    #[arg(long, value_name = "FILE")]
+    html: PathBuf,
+    /// Results that --json has written
+    #[arg(value_name = "JSON", required = true)]
+    results: Vec<PathBuf>,
+}
+
+impl Report {
+    pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
+        let read = |path: &PathBuf| -> Result<Results, Stop> {
+            let failed = |error: &dyn std::fmt::Display| Stop(format!("{}: {error}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+            serde_json::from_str(&text).map_err(|error| failed(&error))
+        };
+        let results = self.results.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        write(&self.html, &html::write(&results))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,79 @@
+//! For continuous integration: the XML that JUnit has made common.
+
+use std::fmt::Write as _;
+
+use super::{Results, chapter, text};
+use crate::run::{Outcome, Verdict};
+
+/// The run as XML.
+pub fn write(results: &Results) -> String {
+    let mut chapters: Vec<(&str, Vec<&Outcome>)> = Vec::new();
+    for outcome in &results.outcomes {
+        let heading = chapter(outcome);
+        match chapters.iter_mut().find(|(other, _)| *other == heading) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => chapters.push((heading, vec![outcome])),
+        }
+    }
+    let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\">\n", escape(&results.name));
+    for (heading, outcomes) in chapters {
+        let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+        let _ = writeln!(
+            xml,
+            "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">",
+            escape(heading),
+            outcomes.len(),
+            count(|outcome| outcome.is_unexpected() && outcome.verdict != Verdict::Error),
+            count(|outcome| outcome.verdict == Verdict::Error),
+            count(Outcome::is_skipped),
+        );
+        outcomes.iter().for_each(|outcome| one(&mut xml, outcome));
+        xml.push_str("</testsuite>\n");
+    }
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
+fn one(xml: &mut String, outcome: &Outcome) {
+    let name = outcome.name();
+    let (class, case) = name.split_once('/').unwrap_or(("", &name));
+    let took = Duration(outcome.took);
+    let _ = write!(xml, "<testcase classname=\"{}\" name=\"{}\" time=\"{took}\"", escape(class), escape(case));
+    let element = match outcome.verdict {
+        Verdict::Error => "error",
+        _ if outcome.is_unexpected() => "failure",
+        _ if outcome.is_skipped() => "skipped",
+        Verdict::NotStrict => "system-out",
+        _ => return xml.push_str("/>\n"),
+    };
+    let message = outcome.findings.first().map_or("", |finding| &finding.actual);
+    let message = if element == "system-out" { String::new() } else { format!(" message=\"{}\"", escape(message)) };
+    let _ = writeln!(xml, "><{element}{message}>{}</{element}></testcase>", escape(&text::describe(outcome)));
+}
+
+/// Milliseconds, as seconds.
+struct Duration(u64);
+
+impl std::fmt::Display for Duration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// Text for XML and HTML; characters that XML must not have become visible ones.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(char),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            char if char.is_control() => escaped.extend(char.escape_default()),
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
