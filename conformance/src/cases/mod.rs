@@ -1,11 +1,14 @@
 //! All cases, chapter by chapter.
 
 mod attempt;
+mod connections;
 mod ending;
 mod first_steps;
 mod global_vectors;
 mod greeting;
+mod logs;
 mod losing;
+mod mutual;
 mod ports;
 mod queues;
 mod refused_authentications;
@@ -29,11 +32,15 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(requests::CASES);
     all.extend(relays::CASES);
     all.extend(watching::CASES);
+    all.extend(ending::CASES);
+    all.extend(spawning::CASES);
     all.extend(losing::CASES);
     all.extend(queues::CASES);
     all.extend(runs::CASES);
-    all.extend(ending::CASES);
-    all.extend(spawning::CASES);
+    all.extend(connections::CASES);
+    all.extend(mutual::ORDERS);
+    all.extend(mutual::SEEDS);
+    all.extend(logs::CASES);
     all.extend(global_vectors::CASES.iter());
     all
 }
