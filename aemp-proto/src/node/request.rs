@@ -143,7 +143,8 @@ fn may_send(core: &Core, to: &PortId, asker: Option<&NodeId>) -> bool {
 
 fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let Some(to) = port_id(&mut elements) else { return };
-    if may_send(core, &to, asker) || (!core.config.secure && is_for_a_port(elements.clone())) {
+    let passes_on = !core.config.secure && *to.node() != core.id && is_for_a_port(elements.clone());
+    if passes_on || may_send(core, &to, asker) {
         core.relay_or_report(&to, elements);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -34,16 +34,22 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
     }
     fault.start = None;
     let secret = start.secret.as_deref().and_then(|text| Secret::from_text(text).ok());
-    let shared = Arc::new(Shared { fault: Mutex::new(fault), secret, connections: Mutex::new(0) });
+    let shared = Arc::new(Shared { fault: Mutex::new(fault), secret, connections: Mutex::new(0), address: OnceLock::new() });
+    let mut fronts = Vec::new();
     for seed in &mut start.seeds {
-        let seen = listen(&shared, Front::ToOthers(seed.clone()))?;
-        *seed = seen.to_string();
+        let (listener, address) = listen()?;
+        fronts.push((listener, Front::ToOthers(std::mem::replace(seed, address))));
     }
     let node = Subject::start(command, &start, STARTING)?;
     let mut ready = node.ready.clone();
     if let Some(address) = node.address {
-        ready.listen = vec![listen(&shared, Front::ToNode(address))?.to_string()];
+        let (listener, seen) = listen()?;
+        shared.address.get_or_init(|| [ready.listen.first().cloned().unwrap_or_default(), seen.clone()]);
+        ready.listen = vec![seen];
+        fronts.push((listener, Front::ToNode(address)));
     }
+    // Nothing passes before it is known what the addresses of the node stand for.
+    fronts.into_iter().for_each(|(listener, front)| stand(&shared, listener, front));
     let mut said = serde_json::to_value(&ready).map_err(|error| Failure::Suite(error.to_string()))?;
     said["ready"] = true.into();
     println!("{said}");
@@ -56,6 +62,8 @@ struct Shared {
     fault: Mutex<Fault>,
     secret: Option<Secret>,
     connections: Mutex<usize>,
+    /// The address of the node, and that of the front, which the node has to tell others instead.
+    address: OnceLock<[String; 2]>,
 }
 
 impl Shared {
@@ -71,9 +79,15 @@ enum Front {
     ToOthers(String),
 }
 
-fn listen(shared: &Arc<Shared>, front: Front) -> Step<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| Failure::suite("the front cannot listen", &error))?;
-    let address = listener.local_addr().map_err(|error| Failure::suite("the front cannot listen", &error))?;
+fn listen() -> Step<(TcpListener, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
+    listener
+        .map(|(address, listener)| (listener, address))
+        .map_err(|error| Failure::suite("the front cannot listen", &error))
+}
+
+/// Takes connections, for as long as the program runs.
+fn stand(shared: &Arc<Shared>, listener: TcpListener, front: Front) {
     let shared = shared.clone();
     thread::spawn(move || {
         for came in listener.incoming().map_while(Result::ok) {
@@ -87,7 +101,6 @@ fn listen(shared: &Arc<Shared>, front: Front) -> Step<SocketAddr> {
             }
         }
     });
-    Ok(address)
 }
 
 /// One connection through the front.
@@ -145,7 +158,7 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
             if !passed.done {
                 continue;
             }
-            packets = lines.framing.map(Packets::new);
+            packets = lines.framing.map(|framing| Packets::new(framing, shared.address.get().cloned()));
             passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::Out)] = lines.framing;
             handshake = None;
             octets = passed.behind;

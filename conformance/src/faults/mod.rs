@@ -9,7 +9,7 @@ mod front;
 mod handshake;
 mod packets;
 
-pub use catalogue::{Entry, all, find};
+pub use catalogue::{Entry, NOTHING, all, find};
 pub use front::run as stand_in_front;
 
 use std::ops::ControlFlow;

@@ -15,6 +15,7 @@ pub(super) struct Packets {
     held: Vec<u8>,
     /// Something malformed has passed: all behind it passes as it is.
     malformed: bool,
+    address: Option<[String; 2]>,
 }
 
 /// What comes of octets.
@@ -29,8 +30,9 @@ pub(super) struct Passed {
 }
 
 impl Packets {
-    pub(super) fn new(framing: Framing) -> Self {
-        Packets { framing, scanner: Scanner::new(framing, LIMITS), held: Vec::new(), malformed: false }
+    /// `address` has the address of the node, and the one that others have to be told instead.
+    pub(super) fn new(framing: Framing, address: Option<[String; 2]>) -> Self {
+        Packets { framing, scanner: Scanner::new(framing, LIMITS), held: Vec::new(), malformed: false, address }
     }
 
     /// Takes octets that passed in one direction. Whole packets only are sent on, unless no packet is looked at.
@@ -44,7 +46,7 @@ impl Packets {
         }
         let looks = match way {
             Way::In => fault.packet_in.is_some() || fault.deaf,
-            Way::Out => fault.packet_out.is_some() || fault.octets_out.is_some(),
+            Way::Out => true,
         };
         if !looks || self.malformed {
             if !(self.malformed && fault.deaf) {
@@ -78,9 +80,15 @@ impl Packets {
         }
     }
 
-    fn packet(&self, octets: Vec<u8>, way: Way, between: &Between, fault: &mut Fault, passed: &mut Passed) {
-        let message =
+    fn packet(&self, mut octets: Vec<u8>, way: Way, between: &Between, fault: &mut Fault, passed: &mut Passed) {
+        let mut message =
             Packet::parse(self.framing, &octets, &LIMITS).ok().and_then(|packet| packet.decode::<Vec<Value>>().ok());
+        if let (Way::Out, Some(message), Some(address)) = (way, &mut message, &self.address)
+            && message.iter_mut().fold(false, |was, value| stand_for(value, address) | was)
+            && let Some(changed) = encode(self.framing, message)
+        {
+            octets = changed;
+        }
         let decide = if way == Way::In { &mut fault.packet_in } else { &mut fault.packet_out };
         let fate = match (&message, decide) {
             (Some(message), Some(decide)) => decide(between, message),
@@ -120,4 +128,22 @@ fn forward(mut octets: Vec<u8>, way: Way, between: &Between, fault: &mut Fault, 
         change(between, &mut octets);
     }
     passed.forward.extend(octets);
+}
+
+/// Puts the address of the front in the place of that of the node; says whether it was there.
+fn stand_for(value: &mut Value, address: &[String; 2]) -> bool {
+    let [node, front] = address;
+    match value {
+        Value::Text(text) if text == node => {
+            text.clone_from(front);
+            true
+        }
+        Value::Bytes(octets) if octets == node.as_bytes() => {
+            *octets = front.clone().into_bytes();
+            true
+        }
+        Value::Array(values) => values.iter_mut().fold(false, |was, value| stand_for(value, address) | was),
+        Value::Map(map) => map.values_mut().fold(false, |was, value| stand_for(value, address) | was),
+        _ => false,
+    }
 }

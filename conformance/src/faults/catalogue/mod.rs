@@ -10,6 +10,9 @@ use aemp_proto::value::Value;
 
 use super::{Fate, Fault};
 
+/// The name of the fault that is none.
+pub const NOTHING: &str = "does nothing wrong";
+
 /// A fault that has a name.
 #[derive(Clone, Copy)]
 pub struct Entry {
