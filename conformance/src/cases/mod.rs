@@ -1,10 +1,12 @@
 //! All cases, chapter by chapter.
 
 mod attempt;
+mod authentication;
 mod first_steps;
 mod greeting;
 mod refused_authentications;
 mod refused_greetings;
+mod security;
 
 use crate::case::Case;
 
@@ -14,6 +16,8 @@ pub fn all() -> Vec<&'static Case> {
         .iter()
         .chain(greeting::cases())
         .chain(refused_greetings::cases())
+        .chain(authentication::cases())
         .chain(refused_authentications::cases())
+        .chain(security::CASES)
         .collect()
 }
