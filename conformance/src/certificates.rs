@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::failure::{Failure, Step};
@@ -108,7 +110,11 @@ pub fn shared(old: bool) -> Step<Identity> {
 }
 
 fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
-    Identity { certificate: certificate.der().clone(), pem: certificate.pem() + &key.serialize_pem(), key: key.serialize_der() }
+    Identity {
+        certificate: certificate.der().clone(),
+        pem: certificate.pem() + &key.serialize_pem(),
+        key: key.serialize_der(),
+    }
 }
 
 /// A folder with files in PEM, which goes away.

@@ -4,9 +4,11 @@ mod attempt;
 mod authentication;
 mod first_steps;
 mod greeting;
+mod limits;
 mod refused_authentications;
 mod refused_greetings;
 mod security;
+mod tls;
 
 use crate::case::Case;
 
@@ -18,6 +20,8 @@ pub fn all() -> Vec<&'static Case> {
         .chain(refused_greetings::cases())
         .chain(authentication::cases())
         .chain(refused_authentications::cases())
+        .chain(tls::cases())
+        .chain(limits::CASES)
         .chain(security::CASES)
         .collect()
 }

@@ -3,10 +3,12 @@
 mod greeting;
 mod inbox;
 mod stream;
+mod tls;
 
 pub use greeting::Greets;
 pub use inbox::{Message, json};
 pub use stream::Stream;
+pub use tls::{Part, Secured};
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};

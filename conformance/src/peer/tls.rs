@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion, ServerConfig,
-    ServerConnection, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion,
+    ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::{Peer, Stream};
@@ -51,12 +51,23 @@ impl Peer {
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Step<Result<Secured, String>> {
+        self.secure_behind(Vec::new(), part, identity, versions)
+    }
+
+    /// The same; `first` are octets that go out in one piece with the first ones of TLS.
+    pub fn secure_behind(
+        &mut self,
+        first: Vec<u8>,
+        part: Part,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Step<Result<Secured, String>> {
         let connection = connection(part, identity, versions).map_err(|error| Failure::Suite(format!("TLS: {error}")))?;
         let until = Instant::now() + self.patience;
         let mut came = Ok(());
         let mut secured = Secured { version: None, certificates: Vec::new() };
         self.replace_stream(|stream, early| {
-            let mut tls = Tls { connection, stream, early, failed: false };
+            let mut tls = Tls { connection, stream, early, first, failed: false };
             came = tls.shake_hands(until);
             tls.failed |= came.is_err();
             secured.version = tls.connection.protocol_version();
@@ -108,6 +119,8 @@ struct Tls {
     stream: Box<dyn Stream>,
     /// What came before TLS was there to read it.
     early: Vec<u8>,
+    /// What goes out with the first octets of TLS.
+    first: Vec<u8>,
     /// TLS has failed: what still comes is only waited for.
     failed: bool,
 }
@@ -184,9 +197,11 @@ impl Write for Tls {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let mut octets = std::mem::take(&mut self.first);
         while self.connection.wants_write() {
-            self.connection.write_tls(&mut self.stream)?;
+            self.connection.write_tls(&mut octets)?;
         }
+        self.stream.write_all(&octets)?;
         self.stream.flush()
     }
 }
