@@ -11,6 +11,7 @@
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
+//! | [`certificates`] | certificates for TLS, made for one run |
 //! | [`test`] | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
 //! | [`written`] | what a sender must and must not do, looked for in octets |
@@ -28,6 +29,7 @@
 pub mod appendix;
 pub mod case;
 pub mod cases;
+pub mod certificates;
 pub mod codec;
 pub mod diagnosis;
 pub mod expected;

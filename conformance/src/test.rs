@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aemp_proto::framing::Framing;
 
 use crate::case::Case;
+use crate::certificates::Certificates;
 use crate::failure::{Failure, Step};
 use crate::peer::{Greets, Peer};
 use crate::subject::{Level, Start, Subject};
@@ -36,6 +37,7 @@ pub struct Bench {
     pub patience: Duration,
     /// Nodes that were started and serve more than one case.
     shared: Mutex<HashMap<Start, Arc<Subject>>>,
+    certificates: OnceLock<Step<Certificates>>,
 }
 
 /// How long a node may take until it is ready.
@@ -44,7 +46,7 @@ const STARTING: Duration = Duration::from_secs(20);
 impl Bench {
     /// A bench without nodes.
     pub fn new(source: Source, patience: Duration) -> Self {
-        Bench { source, patience, shared: Mutex::default() }
+        Bench { source, patience, shared: Mutex::default(), certificates: OnceLock::new() }
     }
 
     /// A node of its own, started now.
@@ -112,6 +114,11 @@ impl<'b> Test<'b> {
             outcome: None,
             remarks: Vec::new(),
         }
+    }
+
+    /// The certificates of this run.
+    pub fn certificates(&self) -> Step<&'b Certificates> {
+        self.bench.certificates.get_or_init(Certificates::new).as_ref().map_err(Failure::clone)
     }
 
     /// The name of the case.

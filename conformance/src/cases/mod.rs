@@ -1,11 +1,13 @@
 //! All cases, chapter by chapter.
 
 mod attempt;
+mod authentication;
 mod connections;
 mod ending;
 mod first_steps;
 mod global_vectors;
 mod greeting;
+mod limits;
 mod logs;
 mod losing;
 mod mutual;
@@ -16,7 +18,9 @@ mod refused_greetings;
 mod relays;
 mod requests;
 mod runs;
+mod security;
 mod spawning;
+mod tls;
 mod watching;
 
 use crate::case::Case;
@@ -27,7 +31,9 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(first_steps::CASES);
     all.extend(greeting::cases());
     all.extend(refused_greetings::cases());
+    all.extend(authentication::cases());
     all.extend(refused_authentications::cases());
+    all.extend(tls::cases());
     all.extend(ports::CASES);
     all.extend(requests::CASES);
     all.extend(relays::CASES);
@@ -41,6 +47,8 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(mutual::ORDERS);
     all.extend(mutual::SEEDS);
     all.extend(logs::CASES);
+    all.extend(limits::CASES);
+    all.extend(security::CASES);
     all.extend(global_vectors::CASES.iter());
     all
 }

@@ -4,11 +4,13 @@ mod contract;
 mod greeting;
 mod inbox;
 mod stream;
+mod tls;
 
 pub use contract::{same, to_port};
 pub use greeting::Greets;
 pub use inbox::{Message, json};
 pub use stream::Stream;
+pub use tls::{Part, Secured};
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -221,8 +223,13 @@ impl Peer {
     /// Reads the other side's authentication line, and verifies it.
     pub fn read_authentication(&mut self) -> Step {
         let line = self.read_line("its authentication line").breaks("AUTH-1")?;
-        let shown = readable(&line);
-        let read = Authentication::parse(&line).map_err(|error| {
+        self.verify(&line).map(drop)
+    }
+
+    /// Verifies an authentication line of the other side, without its line end: the method by which it is right.
+    pub fn verify(&mut self, line: &[u8]) -> Step<Method> {
+        let shown = readable(line);
+        let read = Authentication::parse(line).map_err(|error| {
             Failure::wrong("a line as in spec/grammar.abnf", format!("{shown}: {error}")).breaks("AUTH-1")
         })?;
         let offered = |list: &[String], name: &str| list.iter().any(|offered| offered == name);
@@ -245,7 +252,7 @@ impl Peer {
             return Err(Failure::wrong(format!("the token {right}"), actual).breaks("AUTH-12"));
         }
         self.receives = Some(framing);
-        Ok(())
+        Ok(method)
     }
 
     /// The whole handshake, without TLS; or the rest of it, if the other side's greeting was read before.
