@@ -564,7 +564,7 @@ pub(super) fn on(t: &mut Test<'_>, which: Network) -> Step<Peer> {
 }
 
 fn begun<'b>(t: &mut Test<'b>, rows: &'static [Row]) -> Step<(&'static Row, &'b Certificates, Peer)> {
-    let row = rows.iter().find(|row| row.name == t.case()).ok_or_else(|| Failure::Suite("a case without its row".into()))?;
+    let row = rows.iter().find(|row| row.name == t.name()).ok_or_else(|| Failure::Suite("a case without its row".into()))?;
     Ok((row, t.certificates()?, on(t, row.network)?))
 }
 
