@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
     .stays(),
     Case::new(
         "connections/comes-back",
-        &["PEER-9", "PEER-5"],
+        &["PEER-9"],
         "A node that comes back while its old connection stands, and does not answer, takes its place when the watches have fired.",
         comes_back,
     )

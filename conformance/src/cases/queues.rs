@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
     .allows(KEPT),
     Case::new(
         "queues/given-up",
-        &["MON-10", "FIND-6"],
+        &["FIND-5", "FIND-6", "MON-10"],
         "What was kept for a node that could not be reached in time does not come later, behind the watch that has fired.",
         given_up,
     )
@@ -46,8 +46,8 @@ pub(super) const CASES: &[Case] = &[
     .needs(&[Limits]),
     Case::new(
         "queues/too-much-for-all",
-        &["PEER-3"],
-        "What is kept for many nodes without a connection is bounded, too, and each loss is told.",
+        &["PEER-1"],
+        "What is kept for many nodes without a connection, and may be bounded, is kept whole, or each loss is told.",
         too_much_for_all,
     )
     .level(Node)
@@ -168,7 +168,7 @@ fn given_up(t: &mut Test<'_>) -> Step {
     let (mut observer, node, name) = (t.up_at(&subject)?, unique("later")?, unique("watch")?);
     observer.control(&json!(["watch", name, format!("{node}#port"), observer.port("fired")]))?;
     observer.control(&json!(["flood", format!("{node}#early"), 20, 10]))?;
-    lost(&mut observer, &name)?;
+    lost(&mut observer, &name).breaks("FIND-5")?;
     let mut peer = t.up_again(&subject, &node)?;
     peer.settle()?;
     let early = peer.take(|message| message.port() == "early" || message.tag() == "mon1");

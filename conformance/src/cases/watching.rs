@@ -266,7 +266,7 @@ fn given_up(t: &mut Test<'_>) -> Step {
     peer.control(&json!(["unwatch", second]))?;
     peer.settle()?;
     let told = early + peer.take(|message| message.tag() == "mon0" && is_mine(&message.elements[2..])).len();
-    t.should("MON-6", told > 0, "mon0 when the last watch is given up", "nothing");
+    t.should("MON-6", told == 1, "mon0 when the last watch is given up", format!("{told} times mon0"));
     peer.take(|message| message.tag() == "mon1" && is_mine(&message.elements[2..]));
     peer.send(&json!(["", "kil0", "mine", "too late"]))?;
     peer.nothing_for("fired")?;
