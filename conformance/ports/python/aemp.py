@@ -25,6 +25,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 
 VERSION = "0.1"
 LINE_LIMIT = 4096                                        # octets, with the line end [CONN-5]
@@ -784,18 +785,24 @@ class Loop:
 
     def run(self):
         while True:
-            for connection in list(self.unsent):
-                connection.flush()
-            self.unsent.clear()
+            while self.unsent:
+                self.safely(self.unsent.pop().flush)
             timeout = 0 if self.tasks else max(0, self.timers[0][0] - time.monotonic()) if self.timers else None
             for key, events in self.selector.select(timeout):
-                key.data(events)
+                self.safely(key.data, events)
             while self.timers and self.timers[0][0] <= time.monotonic():
                 if call := heapq.heappop(self.timers)[2].call:
-                    call()
+                    self.safely(call)
             for _ in range(min(1000, len(self.tasks))):
                 call, arguments = self.tasks.popleft()
-                call(*arguments)
+                self.safely(call, *arguments)
+
+    def safely(self, call, *arguments):
+        """Calls something. A fault of this program is reported, and ends neither the node nor its other connections."""
+        try:
+            call(*arguments)
+        except Exception:
+            sys.stderr.write(traceback.format_exc())
 
 
 def report(text):
@@ -894,11 +901,11 @@ class Connection:
 
     def send(self, packet, unlimited=False):
         """Sends a packet. `unlimited` ones do not count for the limit of what may wait: the database of the node itself [PEER-3]."""
+        if self.state not in ("up", "ending") or self.broken:
+            return                                       # lost, with the run that has ended [PEER-4]
         octets = self.write(packet)
         if not fits(packet, len(octets)):
             return report(f"a message to {self} is not sent: it is too large [LIMIT-5]")
-        if self.state not in ("up", "ending") or self.broken:
-            return                                       # lost, with the run that has ended [PEER-4]
         self.send_octets(octets)
         self.unlimited += len(octets) if unlimited else 0
         if len(self.out) - self.unlimited > self.node.limits["waiting"]:
@@ -1619,6 +1626,7 @@ class Search:
 
     def __init__(self, timer):
         self.timer, self.answered, self.dial = timer, False, None
+        self.failed = None                   # the text, when it has been given up, but the watches have not fired yet
 
 
 class Retry:
@@ -1629,7 +1637,7 @@ class Retry:
     def __init__(self, first):
         self.first = self.delay = first
         self.timer = self.dial = self.node = None
-        self.since = 0.0
+        self.lost, self.at_once = None, True
 
     def next_delay(self):
         delay, self.delay = self.delay, min(self.delay * 2, self.LONGEST)
@@ -1638,6 +1646,7 @@ class Retry:
     def cancel(self):
         if self.timer:
             self.timer.cancel()
+            self.timer = None
         if self.dial:
             self.dial.stop(False)
 
@@ -1788,13 +1797,14 @@ class Node:
             return self.peers[node].connection.send([port, *elements], unlimited)
         if node not in self.searches and not self.search(node):
             return
+        if self.searches[node].failed:
+            return                                       # lost already [PEER-4]
         peer = self.peers.setdefault(node, Peer())
         size = size_of(elements) + size_of(port)
         peer.kept.append([port, *elements])              # [PEER-1]
         peer.kept_size += size
         self.kept_size += size
         if peer.kept_size > self.limits["waiting"] or self.kept_size > self.KEPT:
-            self.searches[node].dead = True
             self.give_up(node, "too much waits for this node")       # [PEER-3]
 
     def send_to(self, port_id, elements):
@@ -1852,14 +1862,15 @@ class Node:
 
     def give_up(self, node, text):
         """Ends a search without success [FIND-6]. Watches fire later: a port may be sending just now."""
-        if node in self.searches and not self.searches[node].answered == "given up":
-            self.searches[node].answered = "given up"
-            self.loop.soon(self.gave_up, node, text)
+        search = self.searches.get(node)
+        if search and not search.failed:
+            search.answered, search.failed = True, text
+            self.loop.soon(self.gave_up, node, search)
 
-    def gave_up(self, node, text):
-        if node in self.searches:
+    def gave_up(self, node, search):
+        if self.searches.get(node) is search:
             self.end_search(node)
-            self.lose(node, text)
+            self.lose(node, search.failed)
             self.forget_peer(node)
 
     def forget_peer(self, node):
@@ -1968,6 +1979,9 @@ class Node:
         for other in others:
             if other is not connection:
                 other.close(EOFError("another connection of this node is up"))
+        search = self.searches.get(node)
+        if search and search.failed:
+            self.lose(node, search.failed)
         kept, peer.kept = peer.kept, []
         self.kept_size -= peer.kept_size
         peer.kept_size = 0
@@ -1994,11 +2008,11 @@ class Node:
             peer.watching = 0
             for port in self.ports.values():
                 port.watchers.pop(node, None)
-            self.lose(node, why)
             self.database.down(node)
+            self.lose(node, why)
             self.lost_seed(node)
             if node in self.globals:
-                self.globals[node].since = connection.since
+                self.globals[node].lost = time.monotonic() - connection.since
                 self.look_after_globals()
             newcomers, peer.newcomers = peer.newcomers, []
             for newcomer in newcomers:
@@ -2038,7 +2052,7 @@ class Node:
                         seed.timer = self.loop.later(self.LOOK_AGAIN, lambda: self.try_seed(address))
                 else:
                     seed.timer = self.loop.later(seed.next_delay(), lambda: self.try_seed(address))
-        seed.dial = Dial(self, [address], None, done)    # [GLOBAL-4]
+        seed.dial = Dial(self, [address], None, done, self.timeouts["handshake"])    # [GLOBAL-4]
         seed.dial.address = address
 
     def seed_is(self, dial, node):
@@ -2065,13 +2079,12 @@ class Node:
             known = self.globals.get(node)
             if not known:
                 known = self.globals[node] = Retry(0.6)
-            elif known.since and not self.is_up(node):
-                if time.monotonic() - known.since > 30:
-                    known.delay = known.first
-                known.since = 0.0
-                if known.timer:
-                    known.timer.cancel()
-                known.timer = None
+            elif known.lost is not None and not self.is_up(node):
+                if known.lost > 30:          # else the time goes on growing
+                    known.delay, known.at_once = known.first, True
+                if not known.at_once:
+                    known.timer = self.loop.later(known.next_delay(), lambda node=node: self.try_global(node))
+                known.lost, known.at_once = None, False
             if not self.is_up(node) and not known.dial and not known.timer:
                 self.try_global(node)
 
@@ -2200,7 +2213,7 @@ class Services:
         if elements and (to := split_port_id(elements[-1])):
             self.node.send_to(to, elements[:-1])
 
-    def code(self, port=None, **tags):
+    def code(self, tags):
         """Code for some tags only."""
         def code(elements):
             tag = name_of(elements[0]) if elements else None
@@ -2216,7 +2229,7 @@ class Services:
             raise PortFailure(text_of(text))
         if to is not MISSING:
             self.node.send_to(self.port_id(to), list(values))
-        return self.code(**{"echo": lambda *elements: self.echo(elements), "fail": fail, "end": lambda *reasons: self.node.end_port(port, list(reasons)),
+        return self.code({"echo": lambda *elements: self.echo(elements), "fail": fail, "end": lambda *reasons: self.node.end_port(port, list(reasons)),
                             "self": lambda to=None, *_: (to := split_port_id(to)) and self.node.send_to(to, [f"{self.node.id}#{port}"])})
 
     def failing(self, *_):
@@ -2225,10 +2238,10 @@ class Services:
     # kinds of new ports
 
     def new_bare(self):
-        return self.code()
+        return self.code({})
 
     def new_tagged(self):
-        return self.code(known=lambda *elements: self.echo(elements))
+        return self.code({"known": lambda *elements: self.echo(elements)})
 
     def new_echo(self):
         return self.echo
@@ -2263,7 +2276,7 @@ class Services:
         self.node.send_to(self.port_id(port), list(elements))
 
     def flood(self, port, count, octets):
-        port, padding = self.port_id(port), "x" * convert("u32", octets)
+        port, padding = self.port_id(port), "x" * min(convert("u32", octets), PACKET_LIMITS["octets"])
         for index in range(convert("u32", count)):
             self.node.send_to(port, [index, padding])
 
