@@ -806,7 +806,7 @@ class Loop:
 
 
 def report(text):
-    """Tells the operator [ERR-2]; what comes from others is shown so that it does nothing to a terminal."""
+    """Tells the operator [ERR-2]; what comes from others is shown so that it does nothing to a terminal [LOG-14]."""
     sys.stderr.write("".join(character if character.isprintable() else "?" for character in text[:500]) + "\n")
 
 
@@ -905,7 +905,7 @@ class Connection:
             return                                       # lost, with the run that has ended [PEER-4]
         octets = self.write(packet)
         if not fits(packet, len(octets)):
-            return report(f"a message to {self} is not sent: it is too large [LIMIT-5]")
+            return self.node.log(5, f"a message to {self} is not sent: it is too large [LIMIT-5]")
         self.send_octets(octets)
         self.unlimited += len(octets) if unlimited else 0
         if len(self.out) - self.unlimited > self.node.limits["waiting"]:
@@ -936,7 +936,7 @@ class Connection:
         self.out.clear()
         self.transport.close()
         if not isinstance(why, (EOFError, type(None))) and not (before == "opening" and isinstance(why, OSError)):
-            report(f"{self.node.id}: closed {self}: {why}")
+            self.node.log(5, f"closed {self}: {why}")
         self.node.closed(self, str(why), before in ("up", "ending"))
 
     # phases
@@ -1651,10 +1651,47 @@ class Retry:
             self.dial.stop(False)
 
 
+class Catcher:
+    """A port, of whichever node, that gets the records of this one up to a level (chapter 9)."""
+
+    WAITING = 1 << 20                        # octets for its node, beyond which records are dropped [LOG-8]
+
+    def __init__(self, node, port_id, level):
+        self.node, self.port_id, self.level, self.dropped = node, port_id, level, 0
+        self.watch = node.watch(*port_id, lambda reasons: node.catchers.pop(port_id, None))       # [LOG-3]
+
+    def record(self, context, level, text):
+        if level > self.level:
+            return
+        if self.is_full():
+            if not self.dropped:
+                self.tell_later()
+            self.dropped += 1
+        else:
+            self.tell()
+            self.node.send(*self.port_id, [time.time(), context, level, text])       # [LOG-2]
+
+    def is_full(self):
+        peer = self.node.peers.get(self.port_id[0])
+        return bool(peer) and (len(peer.connection.out) if peer.connection else peer.kept_size) > self.WAITING
+
+    def tell_later(self):
+        self.node.loop.later(0.2, self.tell)
+
+    def tell(self):
+        """Says how many records were dropped, before anything newer [LOG-9]."""
+        if self.dropped and self.node.catchers.get(self.port_id) is self:
+            if self.is_full():
+                return self.tell_later()
+            text, self.dropped = f"{self.dropped} records were lost: more came than could be taken", 0
+            self.node.send(*self.port_id, [time.time(), "aemp", min(5, self.level), text])
+
+
 class Node:
     """A node: ports, watches, requests, and at most one connection to each other node."""
 
     SEARCHES = 1000                          # at once [FIND-9]
+    CATCHERS = 100                           # [LOG-10]
     KEPT = 64 << 20                          # octets, for all nodes together that have no connection [PEER-3]
     PROBE = 1.5                              # seconds in which an old connection must show a sign of life [PEER-9]
     LOOK_AGAIN = 240                         # seconds until a seed that is connected in another way is looked at again [GLOBAL-4]
@@ -1683,7 +1720,8 @@ class Node:
         self.limits = {**PACKET_LIMITS, "waiting": 64 << 20, "watches": 100_000, "entries": 1_000_000, "entry_octets": 256 << 20, "families": 10_000,
                        "handshakes": 100, **{key: value for key, value in (settings.get("limits") or {}).items() if value is not None}}
         self.prefix, self.numbers = secrets.token_urlsafe(8), itertools.count(1)     # of port names [MSG-11]
-        self.ports, self.functions, self.spawnable = {}, {}, {}
+        self.ports, self.functions, self.spawnable = {}, {"AnyEvent::MP::LogCatcher::connect": self.catch}, {}
+        self.catchers, self.sending_records = {}, False
         self.watches = collections.defaultdict(lambda: collections.defaultdict(list))       # by node and port of others
         self.peers, self.searches, self.handshakes, self.kept_size = {}, {}, set(), 0
         self.listener, self.addresses = None, []
@@ -1900,7 +1938,7 @@ class Node:
         except (BlockingIOError, InterruptedError, ConnectionError):
             return
         except OSError as error:                         # no file descriptors left, perhaps: try again later
-            report(f"{self.id}: cannot accept: {error}")
+            self.log(4, f"cannot accept: {error}")
             self.loop.selector.unregister(self.listener)
             self.loop.later(0.5, lambda: self.loop.selector.register(self.listener, selectors.EVENT_READ, self.accept))
             return
@@ -2100,6 +2138,26 @@ class Node:
                     retry.timer = self.loop.later(retry.next_delay(), lambda: self.try_global(node))
             retry.dial = Dial(self, addresses[:32], node, done)
 
+    # logs (chapter 9)
+
+    def log(self, level, text, context="aemp"):
+        """Tells the operator, and whoever catches records; but nothing of sending records [LOG-7]."""
+        report(f"{self.id}: {text}")
+        if not self.sending_records:
+            self.sending_records = True
+            for catcher in list(self.catchers.values()):
+                catcher.record(context, level, text)
+            self.sending_records = False
+
+    def catch(self, origin, _, to, level):
+        to, level = split_port_id(to), min(convert("integer", level), 9)     # [LOG-6]
+        if not to or not to[1] or level < 1:
+            return                                       # [LOG-5]
+        if to in self.catchers:
+            self.catchers[to].level = level              # [LOG-4]
+        elif len(self.catchers) < self.CATCHERS:
+            self.catchers[to] = Catcher(self, to, level)
+
     # requests (section 7.2)
 
     def packet(self, connection, packet):
@@ -2119,7 +2177,7 @@ class Node:
             try:
                 self.functions[name](origin, *elements[1:])
             except Exception as error:
-                report(f"{self.id}: {name} has failed: {error}")
+                self.log(5, f"{name} has failed: {error}")
 
     def answer(self, origin, to, elements):
         """Sends something on behalf of a node, where that may be [NODE-3] [NODE-9] [NODE-10]."""
@@ -2270,7 +2328,7 @@ class Services:
             try:
                 self.VERBS[verb](self, *elements[1:])
             except (ValueError, TypeError, KeyError) as error:
-                report(f"{self.node.id}: control cannot do {verb}: {error}")
+                self.node.log(7, f"control cannot do {verb}: {error}")
 
     def send(self, port, *elements):
         self.node.send_to(self.port_id(port), list(elements))
@@ -2332,7 +2390,10 @@ class Services:
         if watch := self.family_watches.pop(convert("text", name), None):
             self.node.database.unwatch(*watch)
 
-    VERBS = {"send": send, "flood": flood, "watch": watch, "unwatch": unwatch, "end": end, "new": new, "spawn": spawn, "db_set": db_set, "db_del": db_del,
+    def log(self, level, text):
+        self.node.log(convert("u8", level), convert("text", text), "conformance")
+
+    VERBS = {"log": log, "send": send, "flood": flood, "watch": watch, "unwatch": unwatch, "end": end, "new": new, "spawn": spawn, "db_set": db_set, "db_del": db_del,
              "db_reg": db_reg, "db_family": db_ask("g_db_family"), "db_keys": db_ask("g_db_keys"), "db_values": db_ask("g_db_values"),
              "db_watch": db_watch, "db_unwatch": db_unwatch}
 
@@ -2350,7 +2411,7 @@ def run_node():
         while sys.stdin.buffer.read(4096):
             pass
         os._exit(0)
-    features = ["cbor", "hmac_sha3_512", "hmac_sha2_256", "cleartext", "listen", "secure", "rotation", "limits", "silence", "arbiter"]
+    features = ["cbor", "hmac_sha3_512", "hmac_sha2_256", "cleartext", "listen", "secure", "rotation", "limits", "silence", "arbiter", "logs"]
     print(json.dumps({"ready": True, "listen": node.addresses, "name": "aemp.py", "version": VERSION, "level": "global", "features": features}), flush=True)
     threading.Thread(target=until_input_ends, daemon=True).start()
     node.start()
