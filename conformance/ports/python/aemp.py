@@ -1654,7 +1654,6 @@ class Retry:
 class Catcher:
     """A port, of whichever node, that gets the records of this one up to a level (chapter 9)."""
 
-    WAITING = 1 << 20                        # octets for its node, beyond which records are dropped [LOG-8]
 
     def __init__(self, node, port_id, level):
         self.node, self.port_id, self.level, self.dropped = node, port_id, level, 0
@@ -1673,7 +1672,8 @@ class Catcher:
 
     def is_full(self):
         peer = self.node.peers.get(self.port_id[0])
-        return bool(peer) and (len(peer.connection.out) if peer.connection else peer.kept_size) > self.WAITING
+        waiting = 0 if not peer else len(peer.connection.out) if peer.connection else peer.kept_size
+        return waiting > min(1 << 20, self.node.limits["waiting"] // 2)      # [LOG-8]
 
     def tell_later(self):
         self.node.loop.later(0.2, self.tell)
@@ -1693,7 +1693,7 @@ class Node:
     SEARCHES = 1000                          # at once [FIND-9]
     CATCHERS = 100                           # [LOG-10]
     KEPT = 64 << 20                          # octets, for all nodes together that have no connection [PEER-3]
-    PROBE = 1.5                              # seconds in which an old connection must show a sign of life [PEER-9]
+    PROBE = 2.0                              # seconds in which an old connection must show a sign of life [PEER-9]
     LOOK_AGAIN = 240                         # seconds until a seed that is connected in another way is looked at again [GLOBAL-4]
 
     def __init__(self, settings):
