@@ -265,9 +265,8 @@ def text_of(value):
 
 def split_port_id(value):
     """Node and port of a port ID [MSG-8] [MSG-9]; None if it is none [MSG-14]."""
-    text = name_of(value)
-    node, _, port = (text or "").partition("#")
-    return (node, port) if NODE_ID.fullmatch(node) else None
+    node, _, port = (name_of(value) or "").partition("#")
+    return (node, port) if NODE_ID.fullmatch(node) and len(node) < LINE_LIMIT else None      # a longer one can greet nobody [CONN-5]
 
 
 def same(one, other):
@@ -1693,13 +1692,15 @@ class Node:
     SEARCHES = 1000                          # at once [FIND-9]
     CATCHERS = 100                           # [LOG-10]
     KEPT = 64 << 20                          # octets, for all nodes together that have no connection [PEER-3]
-    PROBE = 2.0                              # seconds in which an old connection must show a sign of life [PEER-9]
+    PROBE = 2.0                              # seconds in which an old connection must show a sign of life [PEER-9]; less if a handshake has less
     LOOK_AGAIN = 240                         # seconds until a seed that is connected in another way is looked at again [GLOBAL-4]
 
     def __init__(self, settings):
         self.id, self.loop = settings["node"], Loop()
         if not NODE_ID.fullmatch(self.id):
             raise ValueError("the node ID breaks [GREET-7]")
+        if len(self.id.encode()) > LINE_LIMIT - 512:
+            raise ValueError("the node ID leaves no room in the first line [CONN-5]")
         if settings.get("certificate"):
             raise ValueError("this node has no TLS")     # and must not do without it where it was asked for
         given = [settings.get("secret"), *(settings.get("further_secrets") or [])]
@@ -1717,6 +1718,7 @@ class Node:
             raise ValueError("no framing that this node has")
         self.secure = bool(settings.get("secure"))
         self.timeouts = {"handshake": 30.0, "connect": 2.0, "silence": 60.0, **{key: value for key, value in (settings.get("timeouts") or {}).items() if value}}
+        self.probe_time = min(self.PROBE, self.timeouts["handshake"] / 2)
         self.limits = {**PACKET_LIMITS, "waiting": 64 << 20, "watches": 100_000, "entries": 1_000_000, "entry_octets": 256 << 20, "families": 10_000,
                        "handshakes": 100, **{key: value for key, value in (settings.get("limits") or {}).items() if value is not None}}
         self.prefix, self.numbers = secrets.token_urlsafe(8), itertools.count(1)     # of port names [MSG-11]
@@ -1984,7 +1986,7 @@ class Node:
             peer.probe = None
             for connection in list(peer.newcomers):
                 connection.close(EOFError("there is a connection already"))      # [PEER-5]
-        elif time.monotonic() > peer.probe + self.PROBE:
+        elif time.monotonic() > peer.probe + self.probe_time:
             peer.connection.end(Fault("PEER-9", "no sign of life"))
         else:
             self.loop.later(0.02, lambda: self.watch_probe(node, peer))
@@ -2004,7 +2006,7 @@ class Node:
         proving = [other for other in peer.candidates if other.sent_line and other is not connection]
         if self.is_arbiter(connection) and proving:
             for other in proving:
-                self.loop.later(self.PROBE, lambda other=other: other.verified or other.close(EOFError("no answer, and another connection waits")))
+                self.loop.later(self.probe_time, lambda other=other: other.verified or other.close(EOFError("no answer, and another connection waits")))
         else:
             connection.come_up()
 
@@ -2284,7 +2286,7 @@ class Services:
 
     def spawned_port(self, port, to=MISSING, *values):
         def fail(text="", *_):
-            raise PortFailure(text_of(text))
+            raise PortFailure(text_of(text) or "")
         if to is not MISSING:
             self.node.send_to(self.port_id(to), list(values))
         return self.code({"echo": lambda *elements: self.echo(elements), "fail": fail, "end": lambda *reasons: self.node.end_port(port, list(reasons)),
@@ -2441,98 +2443,84 @@ def to_notation(value):
     return {int: lambda: {"integer": str(value)}, float: lambda: {"float": float_text(value)}, bytes: lambda: {"bytes": value.hex()}}.get(kind, lambda: value)()
 
 
+def from_hex(field):
+    """Octets, or a list of them, or null."""
+    return None if field is None else [bytes.fromhex(text) for text in field] if type(field) is list else bytes.fromhex(field)
+
+
 class Codecs:
-    """Each operation takes a request, and returns the fields of its answer; what it raises is an error."""
+    """Each operation takes the fields of a request, and returns those of its answer; what it raises is an error."""
 
-    @staticmethod
-    def lines(request):
-        reader, lines, answer = LineReader(), [], {}
-        reader.rest = bytes.fromhex(request["stream"])
+    def lines(stream, take=math.inf):
+        reader, lines, fault = LineReader(), [], {}
+        reader.rest = from_hex(stream)
         try:
-            while len(lines) < request.get("take", math.inf) and (line := reader.take()) is not None:
+            while len(lines) < take and (line := reader.take()) is not None:
                 lines.append(line.hex())
-        except Fault as fault:
-            answer = {"error": str(fault)}
-        return {**answer, "lines": lines, "rest": reader.rest.hex()}
+        except Fault as error:
+            fault = {"error": str(error)}
+        return {**fault, "lines": lines, "rest": reader.rest.hex()}
 
-    @staticmethod
-    def greeting(request):
-        greeting = Greeting(bytes.fromhex(request["line"]))
-        return {"node": greeting.node, "methods": greeting.methods, "framings": greeting.framings, "keys": greeting.keys}
+    def greeting(line):
+        greeting = Greeting(from_hex(line))
+        return {field: getattr(greeting, field) for field in ("node", "methods", "framings", "keys")}
 
-    @staticmethod
-    def escape(request):
-        return {"text": escape(request["text"])}
+    def escape(text):
+        return {"text": escape(text)}
 
-    @staticmethod
-    def unescape(request):
-        return {"text": unescape(request["text"])}
+    def unescape(text):
+        return {"text": unescape(text)}
 
-    @staticmethod
-    def decide(request):
-        decide(*([bytes.fromhex(line) for line in request[side]] for side in ("own", "other")))
+    def decide(own, other):
+        decide(from_hex(own), from_hex(other))
         return {"goes_on": True}
 
-    @staticmethod
-    def authentication(request):
-        line = AuthenticationLine(bytes.fromhex(request["line"]))
-        return {"method": line.method, "token": line.token, "framing": line.framing, "keys": line.keys}
+    def authentication(line):
+        line = AuthenticationLine(from_hex(line))
+        return {field: getattr(line, field) for field in ("method", "token", "framing", "keys")}
 
-    @staticmethod
-    def choose(request):
-        method, framing = choose(*(request[field] for field in ("methods", "framings", "sends_methods", "sends_framings")), request.get("tls", False))
+    def choose(methods, framings, sends_methods, sends_framings, tls=False):
+        method, framing = choose(methods, framings, sends_methods, sends_framings, tls)
         return {"method": method, "framing": framing}
 
-    @staticmethod
-    def token(request):
-        secret = None if request["secret"] is None else bytes.fromhex(request["secret"])
-        own, other = ([bytes.fromhex(line) for line in request[side]] for side in ("own", "other"))
-        return {"token": make_token(request["method"], secret, own, other)}
+    def token(method, secret, own, other):
+        return {"token": make_token(method, from_hex(secret), from_hex(own), from_hex(other))}
 
-    @staticmethod
-    def verify(request):
-        secret = None if request["secret"] is None else bytes.fromhex(request["secret"])
-        own, other = ([bytes.fromhex(line) for line in request[side]] for side in ("own", "other"))
-        verify(bytes.fromhex(request["line"]), own, other, [secret], request.get("tls", False))
+    def verify(line, own, other, secret, tls=False):
+        verify(from_hex(line), from_hex(own), from_hex(other), [from_hex(secret)], tls)
         return {"right": True}
 
-    @staticmethod
-    def packets(request):
-        reader, packets, answer = READERS[request["framing"]](request.get("limits") or {}), [], {}
+    def packets(framing, pieces, limits=None, only=None):
+        reader, packets, fault = READERS[framing](limits or {}), [], {}
         try:
-            for piece in request["pieces"]:
-                packets.extend(reader.feed(bytes.fromhex(piece)))
-        except Fault as fault:
-            answer = {"error": str(fault)}
-        found = {"count": len(packets)} if request.get("only") == "count" else {"packets": to_notation(packets)}
-        return {**answer, **found, "incomplete": reader.incomplete}
+            for piece in from_hex(pieces):
+                packets.extend(reader.feed(piece))
+        except Fault as error:
+            fault = {"error": str(error)}
+        found = {"count": len(packets)} if only == "count" else {"packets": to_notation(packets)}
+        return {**fault, **found, "incomplete": reader.incomplete}
 
-    @staticmethod
-    def write(request):
-        return {"octets": WRITERS[request["framing"]](from_notation(request["packet"])).hex()}
+    def write(framing, packet):
+        return {"octets": WRITERS[framing](from_notation(packet)).hex()}
 
-    @staticmethod
-    def convert(request):
+    def convert(wanted, value):
         try:
-            return {"value": to_notation(convert(request["wanted"], from_notation(request["value"])))}
+            return {"value": to_notation(convert(wanted, from_notation(value)))}
         except ValueError:
             raise Fault("VALUE-9", "this stands for no such value") from None
 
-    @staticmethod
-    def relay(request):
-        packet, = READERS[request["from"]]().feed(bytes.fromhex(request["packet"]))
-        return {"octets": WRITERS[request["to"]](packet).hex()}
+    def relay(packet, origin, to):
+        packet, = READERS[origin]().feed(from_hex(packet))
+        return {"octets": WRITERS[to](packet).hex()}
 
-    @staticmethod
-    def port(request):
-        packet, = READERS[request["framing"]]().feed(bytes.fromhex(request["packet"]))
+    def port(framing, packet):
+        packet, = READERS[framing]().feed(from_hex(packet))
         if (routed := route(packet)) is not None:
             return {"port": routed[0]}
         return {"dropped": True} if packet and packet[0] is not None and name_of(packet[0]) is None else {"keepalive": True}
 
-    @staticmethod
-    def port_id(request):
-        if (split := split_port_id(request["port_id"])) is None:
+    def port_id(port_id):
+        if (split := split_port_id(port_id)) is None:
             raise Fault("MSG-14", "what stands in front of the # is no node ID")
         return {"node": split[0], "port": split[1]}
 
@@ -2541,12 +2529,14 @@ def answer_requests():
     """Reads requests, and writes an answer for each."""
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        operation = getattr(Codecs, request["operation"], None)
+        operation = vars(Codecs).get(request["operation"])
         if not operation or "storable" in (request.get("framing"), request.get("from"), request.get("to")):
             answer = {"unimplemented": True}
         else:
+            request["origin"] = request.get("from")      # which cannot be the name of a parameter
+            wanted = operation.__code__.co_varnames[:operation.__code__.co_argcount]
             try:
-                answer = operation(request)
+                answer = operation(**{field: request[field] for field in wanted if field in request})
             except Exception as error:
                 answer = {"error": str(error)}
         print(json.dumps({"id": request["id"], **answer}), flush=True)
