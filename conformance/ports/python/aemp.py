@@ -263,6 +263,11 @@ def text_of(value):
         return None
 
 
+def text_of_kind(value):
+    """A text or bytes as text; None for anything else."""
+    return name_of(value) if type(value) in (str, bytes) else None
+
+
 def split_port_id(value):
     """Node and port of a port ID [MSG-8] [MSG-9]; None if it is none [MSG-14]."""
     node, _, port = (name_of(value) or "").partition("#")
@@ -1575,15 +1580,14 @@ class Database:
         return {peer for shard in self.shards.values() for peer in shard.families.get("'g", {})} - {self.node.id} if self.is_global else set()
 
 
-def text_of_kind(value):
-    """A text or bytes as text; None for anything else."""
-    return name_of(value) if type(value) in (str, bytes) else None
-
-
 # ---- the node (chapter 7, and the connections that chapter 8 wants) ----
 
 class PortFailure(Exception):
-    """What code of a port raises to end it with other reasons than its text."""
+    """Raised by the code of a port, or a function, that fails with a text [PORT-2]."""
+
+
+class Unhandled(Exception):
+    """Raised by the code of a port that has none for such a message [PORT-3]."""
 
 
 class Port:
@@ -1592,10 +1596,6 @@ class Port:
     def __init__(self, code, lenient):
         self.code, self.lenient = code, lenient
         self.watches, self.watchers = [], collections.Counter()      # here; and how often each peer watches
-
-
-class Unhandled(Exception):
-    """Raised by the code of a port that has none for such a message [PORT-3]."""
 
 
 class Watch:
@@ -1652,7 +1652,6 @@ class Retry:
 
 class Catcher:
     """A port, of whichever node, that gets the records of this one up to a level (chapter 9)."""
-
 
     def __init__(self, node, port_id, level):
         self.node, self.port_id, self.level, self.dropped = node, port_id, level, 0
