@@ -768,7 +768,8 @@ class Loop:
     BUSY = 5000                              # with so many tasks waiting, nothing more is read
 
     def __init__(self):
-        self.selector, self.tasks, self.timers, self.unsent, self.order = selectors.DefaultSelector(), collections.deque(), [], set(), itertools.count()
+        self.selector, self.tasks = selectors.DefaultSelector(), collections.deque()
+        self.timers, self.order, self.unsent = [], itertools.count(), set()
         self.wake_receiver, self.wake_sender = socket.socketpair()
         self.selector.register(self.wake_receiver, selectors.EVENT_READ, lambda events: self.wake_receiver.recv(4096))
 
@@ -1252,7 +1253,8 @@ class Database:
     def find_master(self):
         if self.is_global or self.master:
             return
-        self.master = next((peer for peer, link in self.links.items() if peer in self.node.seed_nodes() and link.can_be_master), None)    # [GLOBAL-9] [GLOBAL-12]
+        fit = [peer for peer, link in self.links.items() if peer in self.node.seed_nodes() and link.can_be_master]
+        self.master = fit[0] if fit else None            # [GLOBAL-9] [GLOBAL-12]
         if self.master:                                  # [GLOBAL-11]
             self.send_database("g_slave", self.master, self.own)
             for family, view in self.views.items():
@@ -1671,7 +1673,7 @@ class Catcher:
     def is_full(self):
         peer = self.node.peers.get(self.port_id[0])
         waiting = 0 if not peer else len(peer.connection.out) if peer.connection else peer.kept_size
-        return waiting > min(1 << 20, self.node.limits["waiting"] // 2)      # [LOG-8]
+        return waiting > min(1 << 18, self.node.limits["waiting"] // 2)      # [LOG-8]
 
     def tell_later(self):
         self.node.loop.later(0.2, self.tell)
@@ -1716,10 +1718,12 @@ class Node:
         if not self.framings:
             raise ValueError("no framing that this node has")
         self.secure = bool(settings.get("secure"))
-        self.timeouts = {"handshake": 30.0, "connect": 2.0, "silence": 60.0, **{key: value for key, value in (settings.get("timeouts") or {}).items() if value}}
+        self.timeouts = {"handshake": 30.0, "connect": 2.0, "silence": 60.0}
+        self.timeouts |= {name: seconds for name, seconds in (settings.get("timeouts") or {}).items() if seconds}
         self.probe_time = min(self.PROBE, self.timeouts["handshake"] / 2)
-        self.limits = {**PACKET_LIMITS, "waiting": 64 << 20, "watches": 100_000, "entries": 1_000_000, "entry_octets": 256 << 20, "families": 10_000,
-                       "handshakes": 100, **{key: value for key, value in (settings.get("limits") or {}).items() if value is not None}}
+        self.limits = {**PACKET_LIMITS, "waiting": 64 << 20, "watches": 100_000, "entries": 1_000_000, "entry_octets": 256 << 20,
+                       "families": 10_000, "handshakes": 100}
+        self.limits |= {name: limit for name, limit in (settings.get("limits") or {}).items() if limit is not None}
         self.prefix, self.numbers = secrets.token_urlsafe(8), itertools.count(1)     # of port names [MSG-11]
         self.ports, self.functions, self.spawnable = {}, {"AnyEvent::MP::LogCatcher::connect": self.catch}, {}
         self.catchers, self.sending_records = {}, False
@@ -2004,8 +2008,11 @@ class Node:
         peer = self.peers[connection.greeting.node]
         proving = [other for other in peer.candidates if other.sent_line and other is not connection]
         if self.is_arbiter(connection) and proving:
-            for other in proving:
-                self.loop.later(self.probe_time, lambda other=other: other.verified or other.close(EOFError("no answer, and another connection waits")))
+            def too_slow():
+                for other in proving:
+                    if not other.verified:
+                        other.close(EOFError("no answer, and another connection waits"))
+            self.loop.later(self.probe_time, too_slow)
         else:
             connection.come_up()
 
@@ -2286,10 +2293,16 @@ class Services:
     def spawned_port(self, port, to=MISSING, *values):
         def fail(text="", *_):
             raise PortFailure(text_of(text) or "")
+
+        def end(*reasons):
+            self.node.end_port(port, list(reasons))
+
+        def say_self(to=None, *_):
+            if to := split_port_id(to):
+                self.node.send_to(to, [f"{self.node.id}#{port}"])
         if to is not MISSING:
             self.node.send_to(self.port_id(to), list(values))
-        return self.code({"echo": lambda *elements: self.echo(elements), "fail": fail, "end": lambda *reasons: self.node.end_port(port, list(reasons)),
-                            "self": lambda to=None, *_: (to := split_port_id(to)) and self.node.send_to(to, [f"{self.node.id}#{port}"])})
+        return self.code({"echo": lambda *elements: self.echo(elements), "fail": fail, "end": end, "self": say_self})
 
     def failing(self, *_):
         raise PortFailure("no start")
@@ -2394,8 +2407,8 @@ class Services:
     def log(self, level, text):
         self.node.log(convert("u8", level), convert("text", text), "conformance")
 
-    VERBS = {"log": log, "send": send, "flood": flood, "watch": watch, "unwatch": unwatch, "end": end, "new": new, "spawn": spawn, "db_set": db_set, "db_del": db_del,
-             "db_reg": db_reg, "db_family": db_ask("g_db_family"), "db_keys": db_ask("g_db_keys"), "db_values": db_ask("g_db_values"),
+    VERBS = {"log": log, "send": send, "flood": flood, "watch": watch, "unwatch": unwatch, "end": end, "new": new, "spawn": spawn, "db_set": db_set,
+             "db_del": db_del, "db_reg": db_reg, "db_family": db_ask("g_db_family"), "db_keys": db_ask("g_db_keys"), "db_values": db_ask("g_db_values"),
              "db_watch": db_watch, "db_unwatch": db_unwatch}
 
 
@@ -2413,7 +2426,8 @@ def run_node():
             pass
         os._exit(0)
     features = ["cbor", "hmac_sha3_512", "hmac_sha2_256", "cleartext", "listen", "secure", "rotation", "limits", "silence", "arbiter", "logs"]
-    print(json.dumps({"ready": True, "listen": node.addresses, "name": "aemp.py", "version": VERSION, "level": "global", "features": features}), flush=True)
+    ready = {"ready": True, "listen": node.addresses, "name": "aemp.py", "version": VERSION, "level": "global", "features": features}
+    print(json.dumps(ready), flush=True)
     threading.Thread(target=until_input_ends, daemon=True).start()
     node.start()
     node.loop.run()
@@ -2439,7 +2453,9 @@ def to_notation(value):
         return [to_notation(inner) for inner in value]
     if kind is dict:
         return {"map": {key: to_notation(inner) for key, inner in value.items()}}
-    return {int: lambda: {"integer": str(value)}, float: lambda: {"float": float_text(value)}, bytes: lambda: {"bytes": value.hex()}}.get(kind, lambda: value)()
+    if kind in (int, float):
+        return {"integer": str(value)} if kind is int else {"float": float_text(value)}
+    return {"bytes": value.hex()} if kind is bytes else value
 
 
 def from_hex(field):
