@@ -23,7 +23,7 @@ class Fault extends Error {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- values
+// ## Values
 
 const INTEGER_MIN = -(2n ** 63n);
 const INTEGER_MAX = 2n ** 64n - 1n;
@@ -119,7 +119,7 @@ function classify([first, ...elements]) {
   return { port, elements };
 }
 
-// ---------------------------------------------------------------------------------------------------- lines
+// ## Lines
 
 const LINE_LIMIT = 4096;
 
@@ -215,7 +215,7 @@ function decide(own, other) {
   if (own[1].equals(other[1])) throw new Fault("NONCE-5", "the other side has the same nonce");
 }
 
-// ---------------------------------------------------------------------------------------------------- authentication
+// ## Authentication
 
 const needsTls = (method) => method.startsWith("tls_");
 
@@ -266,7 +266,7 @@ function verify(octets, offer, secrets, tlsStarted, own, other) {
   throw new Fault("AUTH-16", "the token is wrong");
 }
 
-// ---------------------------------------------------------------------------------------------------- framings
+// ## Framings
 
 /** Octets that grow as they arrive, whatever was announced [LIMIT-6]. */
 class Octets {
@@ -797,7 +797,7 @@ const FRAMINGS = {
 };
 const LIMITS = { octets: 1 << 20, depth: 512, values: 100_000 }; // [LIMIT-2] [LIMIT-3] [LIMIT-4]
 
-// ---------------------------------------------------------------------------------------------------- TLS
+// ## TLS
 
 /** The certificates in a file or in several, as PEM texts. */
 function readCertificates(files) {
@@ -849,7 +849,7 @@ function checkCertificate(settings, stream, node) {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- connections
+// ## Connections
 
 /** Compares texts octet by octet in UTF-8 [GREET-21]. */
 const compare = (one, two) => Buffer.compare(Buffer.from(one), Buffer.from(two));
@@ -1089,7 +1089,7 @@ class Connection {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- peers, ports, watches
+// ## Peers, ports, watches
 
 /** A watch of this node. It fires once at most [MON-7], and never after it was given up [MON-12]. */
 class Watch {
@@ -1158,15 +1158,17 @@ class Port {
 /** The first 30 characters of a tag, with dots for those that cannot be printed. */
 const printable = (text) => [...text].slice(0, 30).join("").replace(/[^\x20-\x7e]/gu, ".");
 
-// ---------------------------------------------------------------------------------------------------- the node
+// ## The node
 
 const PATIENCE = 1.5; // seconds that an old connection has to show that it lives [PEER-9], or a chosen one to come up
+const KEPT_PEER = 200; // octets that a node without a connection counts for, beside what is kept for it
 
 class Node {
   ports = new Map();
   peers = new Map();
   connections = new Set();
   tasks = [];
+  keptOctets = 0; // of packets for nodes without a connection
   functions = new Map(); // from names to {called, spawned} [NODE-7]
 
   constructor(settings) {
@@ -1241,7 +1243,7 @@ class Node {
     }
   }
 
-  // -------- connections
+  // Connections
 
   listen(address) {
     const [host, port] = splitAddress(address);
@@ -1287,20 +1289,23 @@ class Node {
   /** Decides what becomes of a connection whose greeting was read [GREET-19]. */
   greeted(connection) {
     const peer = this.peers.get(connection.peerId);
-    if (peer?.state === "up") return this.doubt(peer, connection);
+    if (peer?.state === "up" && !connection.mayReplace) return this.doubt(peer, connection);
     const hasChosen = this.rivals(connection).some((rival) => rival.isOpener && ["securing", "authenticating"].includes(rival.state));
     if (connection.isOpener && this.isArbiter(connection) && hasChosen) connection.hold(() => this.greeted(connection)); // [PEER-7]
     else connection.goOn();
   }
 
-  /** Finds out whether the old connection lives, before it decides about the new one [PEER-5] [PEER-9]. */
+  /**
+   * Finds out whether the old connection lives, before it decides about the new one [PEER-5] [PEER-9]. If it does not, the
+   * new one goes on, and takes its place when it is verified: before that its node ID is a claim of anybody [GREET-20].
+   */
   doubt(peer, connection) {
     connection.hold(() => this.greeted(connection));
-    const old = peer.connection;
     peer.doubters.add(connection);
-    old.askForLife();
-    old.after(PATIENCE, () => {
-      if (peer.doubters.has(connection)) old.close(new Fault("PEER-9", "the node greets anew, and this connection shows no sign of life"));
+    peer.connection.askForLife();
+    connection.after(PATIENCE, () => {
+      connection.mayReplace = true;
+      if (connection.state === "held") connection.resume();
     });
   }
 
@@ -1315,6 +1320,11 @@ class Node {
 
   /** The authentication line of the other side was right. */
   verified(connection) {
+    const peer = this.peers.get(connection.peerId);
+    if (peer?.state === "up") {
+      connection.hold(() => this.verified(connection)); // until the watches have fired
+      return peer.connection.close(new Fault("PEER-9", "the node is back, and this connection shows no sign of life"));
+    }
     const rivals = this.rivals(connection);
     // An own connection on which the line was sent may be up on the other side already: it comes first, for a while.
     const chosen = rivals.find((rival) => rival.isOpener && rival.sentLine && rival.state === "authenticating");
@@ -1324,20 +1334,18 @@ class Node {
         const isStalled = chosen.state === "authenticating" && connection.state === "held";
         if (isStalled) chosen.close(new Fault("PEER-7", "another connection was verified meanwhile"));
       });
-      return;
+      return undefined;
     }
     for (const rival of rivals) rival.close(new Fault("PEER-11", "another connection to that node has come up"));
-    connection.comeUp();
+    return connection.comeUp();
   }
 
   up(connection) {
     const peer = this.peers.get(connection.peerId) ?? new Peer(connection.peerId);
     this.peers.set(peer.id, peer);
-    clearTimeout(peer.timer);
-    const { kept } = peer;
-    Object.assign(peer, { state: "up", connection, kept: [], keptOctets: 0 });
+    Object.assign(peer, { state: "up", connection });
     this.log(`${JSON.stringify(peer.id)} is up`);
-    for (const packet of kept) connection.send(packet); // [PEER-2]
+    for (const packet of this.takeKept(peer)) connection.send(packet); // [PEER-2]
   }
 
   closed(connection, before, reason) {
@@ -1356,7 +1364,7 @@ class Node {
   /** The connection to a peer is lost, or there will be none: fires all watches on it [MON-8] [MON-9] [MON-10] [PEER-4]. */
   lose(peer, text) {
     if (peer.state === "lost") return;
-    clearTimeout(peer.timer);
+    this.takeKept(peer);
     peer.state = "lost"; // until all watches have fired, what is sent is lost, too
     peer.lossReasons = ["transport_error", peer.id, text];
     for (const name of peer.watchedPorts) this.ports.get(name)?.watchers.delete(peer);
@@ -1366,7 +1374,7 @@ class Node {
     this.later(() => this.peers.delete(peer.id));
   }
 
-  // -------- sending
+  // Sending
 
   /** The peer of that ID; if it is unknown, it has until `timeouts.connect` to come up [PEER-1] [MON-10]. */
   peer(id) {
@@ -1375,10 +1383,23 @@ class Node {
       peer = new Peer(id);
       this.peers.set(id, peer);
       peer.timer = setTimeout(() => this.run(() => this.lose(peer, "the node cannot be reached")), this.timeouts.connect * 1000);
-      for (const seed of this.seeds) seed.hurry();
-      this.boundKept(peer);
+      this.keep(peer, KEPT_PEER);
     }
     return peer;
+  }
+
+  /** What waits for nodes without a connection is bounded for all of them together [PEER-3]. */
+  keep(peer, octets) {
+    peer.keptOctets += octets;
+    this.keptOctets += octets;
+    if (this.keptOctets > this.limits.waiting) this.lose(peer, "too much waits for nodes without a connection");
+  }
+
+  takeKept(peer) {
+    clearTimeout(peer.timer);
+    this.keptOctets -= peer.keptOctets;
+    peer.keptOctets = 0;
+    return peer.kept.splice(0);
   }
 
   /** Sends elements to a port, on whichever node that is [MSG-1]. */
@@ -1392,18 +1413,10 @@ class Node {
     if (peer.state === "up") return peer.connection.send(packet);
     if (peer.state === "lost") return undefined;
     peer.kept.push(packet);
-    peer.keptOctets += FRAMINGS.cbor.write(packet).length;
-    return this.boundKept(peer);
+    return this.keep(peer, FRAMINGS.cbor.write(packet).length);
   }
 
-  /** What waits for nodes without a connection is bounded, for each one and for all together [PEER-3]. */
-  boundKept(peer) {
-    let all = 0;
-    for (const { state, keptOctets } of this.peers.values()) if (state === "connecting") all += keptOctets + 200;
-    if (peer.keptOctets > this.limits.waiting || all > 4 * this.limits.waiting) this.lose(peer, "too much waits for the node");
-  }
-
-  // -------- ports
+  // Ports
 
   newName() {
     return `${this.prefix}${(this.counter++).toString(36)}`;
@@ -1456,7 +1469,7 @@ class Node {
     for (const watch of port.watches) watch.fire(reasons);
   }
 
-  // -------- watches of this node
+  // Watches of this node
 
   /** Watches a port, or a node if the name of the port is empty; `action` gets the reasons. */
   watch(id, action) {
@@ -1489,7 +1502,7 @@ class Node {
     if (id.port !== "") this.sendPacket(peer.id, ["", "mon0", id.port]); // [MON-6]
   }
 
-  // -------- requests (section 7.2)
+  // Requests (section 7.2)
 
   /** A message to the node port. What is not known, or cannot be used, is ignored [NODE-1]. */
   request(from, [name, ...values]) {
@@ -1623,31 +1636,24 @@ class Seed {
   }
 
   dial() {
-    clearTimeout(this.timer);
-    this.timer = undefined;
     if (this.node.peers.get(this.peerId)?.state === "up") this.again();
     else this.node.run(() => (this.connection = this.node.dial(this.address)));
   }
 
   again() {
-    this.timer = setTimeout(() => this.dial(), this.delay * 1000);
-  }
-
-  /** Something waits for a node that has no connection. */
-  hurry() {
-    if (this.timer && !this.connection) this.node.later(() => this.dial());
+    setTimeout(() => this.dial(), this.delay * 1000);
   }
 
   closed(connection) {
     if (connection !== this.connection) return;
     this.connection = undefined;
     this.peerId = connection.peerId ?? this.peerId;
-    this.delay = connection.reader ? 0.25 : Math.min(2 * this.delay, 5);
+    this.delay = connection.reader ? 0.25 : Math.min(2 * this.delay, 2);
     this.again();
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- logs
+// ## Logs
 
 const LOG_CATCHERS = 100; // [LOG-10]
 const LOG_WAITING = 1 << 20; // octets that may wait for the node of a catcher when a record is to be sent [LOG-8]
@@ -1700,7 +1706,7 @@ class Logs {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- CONTRACT.md
+// ## CONTRACT.md
 
 /** What the conformance suite asks of a node: the ports `echo` and `control`, and some functions. */
 function offerContract(node, logs) {
@@ -1822,7 +1828,7 @@ async function runNode() {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- the program `vectors`
+// ## The programs
 
 const hex = (octets) => octets.toString("hex");
 const unhex = (text) => Buffer.from(text, "hex");
