@@ -247,7 +247,8 @@ function sameToken(one, two) {
 function choose(offer, able, tlsStarted) {
   const method = offer.methods.find((name) => able.methods.includes(name) && (tlsStarted || !needsTls(name)));
   if (method === undefined) throw new Fault("AUTH-8", "no method in common");
-  const framing = offer.framings.find((name) => able.framings.includes(name));
+  const framings = offer.framings.filter((name) => able.framings.includes(name));
+  const framing = framings.find((name) => name !== "storable") ?? framings[0]; // [STORABLE-15]
   if (framing === undefined) throw new Fault("AUTH-9", "no framing in common");
   return { method, framing };
 }
