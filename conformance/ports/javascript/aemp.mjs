@@ -1101,11 +1101,13 @@ class Watch {
   }
 
   fire(reasons) {
-    this.node.later(() => {
-      const { action } = this;
-      this.action = undefined;
-      action?.(reasons);
-    });
+    const { action } = this;
+    this.action = undefined;
+    if (action) this.node.attempt(() => action(reasons));
+  }
+
+  fireLater(reasons) {
+    this.node.later(() => this.fire(reasons));
   }
 }
 
@@ -1122,12 +1124,6 @@ class Peer {
 
   constructor(id) {
     this.id = id;
-  }
-
-  takeWatches(port) {
-    const watches = this.watches.get(port) ?? [];
-    this.watches.delete(port);
-    return watches;
   }
 }
 
@@ -1162,7 +1158,7 @@ const printable = (text) => [...text].slice(0, 30).join("").replace(/[^\x20-\x7e
 // ## The node
 
 const PATIENCE = 1.5; // seconds that an old connection has to show that it lives [PEER-9], or a chosen one to come up
-const KEPT_PEER = 200; // octets that a node without a connection counts for, beside what is kept for it
+const KEPT = 200; // octets that each node without a connection, and each packet that is kept for it, count for beside its own
 
 class Node {
   ports = new Map();
@@ -1177,7 +1173,7 @@ class Node {
     this.id = settings.node;
     this.secure = settings.secure ?? false;
     this.timeouts = { handshake: 30, connect: 10, silence: 60, ...known(settings.timeouts) };
-    this.limits = { ...LIMITS, waiting: 64 << 20, watches: 100_000, handshakes: 100, ...known(settings.limits) };
+    this.limits = { ...LIMITS, waiting: 16 << 20, watches: 100_000, handshakes: 100, ...known(settings.limits) };
     const secrets = [settings.secret, ...(settings.secret == null ? [] : settings.further_secrets ?? [])];
     this.secrets = secrets.filter((text) => text != null).map(secretOctets); // the first is sent [SEC-6]
     this.tls = settings.certificate ? readTls(settings) : undefined;
@@ -1366,13 +1362,12 @@ class Node {
   lose(peer, text) {
     if (peer.state === "lost") return;
     this.takeKept(peer);
-    peer.state = "lost"; // until all watches have fired, what is sent is lost, too
-    peer.lossReasons = ["transport_error", peer.id, text];
+    peer.state = "lost"; // until all watches fire, in one step, what is sent is lost, too
     for (const name of peer.watchedPorts) this.ports.get(name)?.watchers.delete(peer);
-    for (const watches of peer.watches.values()) {
-      for (const watch of watches) watch.fire(peer.lossReasons);
-    }
-    this.later(() => this.peers.delete(peer.id));
+    this.later(() => {
+      this.peers.delete(peer.id);
+      for (const watch of [...peer.watches.values()].flatMap((watches) => [...watches])) watch.fire(["transport_error", peer.id, text]);
+    });
   }
 
   // Sending
@@ -1384,7 +1379,7 @@ class Node {
       peer = new Peer(id);
       this.peers.set(id, peer);
       peer.timer = setTimeout(() => this.run(() => this.lose(peer, "the node cannot be reached")), this.timeouts.connect * 1000);
-      this.keep(peer, KEPT_PEER);
+      this.keep(peer, KEPT);
     }
     return peer;
   }
@@ -1414,7 +1409,7 @@ class Node {
     if (peer.state === "up") return peer.connection.send(packet);
     if (peer.state === "lost") return undefined;
     peer.kept.push(packet);
-    return this.keep(peer, FRAMINGS.cbor.write(packet).length);
+    return this.keep(peer, KEPT + FRAMINGS.cbor.write(packet).length);
   }
 
   // Ports
@@ -1467,7 +1462,7 @@ class Node {
       peer.watchedPorts.delete(port.name);
       for (let sent = 0; sent < count; sent++) peer.connection.send(["", "kil0", port.name, ...reasons]);
     }
-    for (const watch of port.watches) watch.fire(reasons);
+    for (const watch of port.watches) watch.fireLater(reasons);
   }
 
   // Watches of this node
@@ -1478,14 +1473,10 @@ class Node {
     if (id.node === this.id) {
       const port = this.ports.get(id.port);
       if (port) port.watches.add(watch);
-      else watch.fire(noSuchPort(id));
+      else watch.fireLater(noSuchPort(id));
       return watch;
     }
     const peer = this.peer(id.node);
-    if (peer.state === "lost") {
-      watch.fire(peer.lossReasons);
-      return watch;
-    }
     const watches = peer.watches.get(id.port) ?? new Set();
     peer.watches.set(id.port, watches.add(watch));
     if (watches.size === 1 && id.port !== "") this.sendPacket(peer.id, ["", "mon1", id.port]); // [MON-6]
@@ -1603,7 +1594,9 @@ const REQUESTS = {
   kil0(node, from, name, ...reasons) {
     const text = portArgument(name);
     if (!text) return; // a node port never ends
-    for (const watch of node.peers.get(from)?.takeWatches(text) ?? []) watch.fire(reasons); // [MON-4] [MON-5]
+    const watches = node.peers.get(from)?.watches;
+    for (const watch of watches?.get(text) ?? []) watch.fireLater(reasons); // [MON-4] [MON-5]
+    watches?.delete(text);
   },
   kil1(node, from, name, ...reasons) {
     const port = node.ports.get(portArgument(name));
@@ -1744,7 +1737,7 @@ function offerContract(node, logs) {
     },
     flood([port, count, octets]) {
       const [id, many, length] = [toPortId(port), toInteger(count), toInteger(octets)];
-      if (!id || many === undefined || length === undefined || length < 0n || length > LIMITS.octets) return;
+      if (!id || many === undefined || length === undefined || length < 0n || length > LIMITS.octets || many > 1_000_000n) return;
       const padding = "x".repeat(Number(length));
       for (let index = 0n; index < many && node.peers.get(id.node)?.state !== "lost"; index++) node.send(id, [index, padding]);
     },
