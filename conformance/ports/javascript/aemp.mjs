@@ -3,6 +3,7 @@
 //
 // From the bottom up: values and their conversions; lines and tokens; the framings json and cbor; one connection; the
 // node with its ports, peers and requests; logs; and at the end the two programs that the conformance suite runs.
+// Each part uses only those above it, but for a connection, which tells its node what happens.
 //
 // Values of AEMP are these in JavaScript: null, boolean, BigInt (integer), number (float), string (text), Buffer
 // (bytes), Array, Map. So integers are exact, and 1 is not 1.0.
@@ -1039,7 +1040,7 @@ class Connection {
   send(packet) {
     if (this.state !== "up") return;
     const octets = FRAMINGS[this.sends.framing].write(packet);
-    if (octets.length > LIMITS.octets && packet[0] !== "") {
+    if (octets.length > Math.max(LIMITS.octets, this.node.limits.octets) && packet[0] !== "") {
       this.node.log(`LIMIT-5: a message of ${octets.length} octets was not sent`);
       return;
     }
