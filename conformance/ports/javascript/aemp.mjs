@@ -1797,7 +1797,7 @@ function offerContract(node, logs) {
   node.functions.set("conformance::failing", { spawned: () => fail("no start") });
 }
 
-const FEATURES = ["tls", "listen", "secure", "rotation", "limits", "silence", "arbiter", "logs"];
+const FEATURES = ["cbor", "hmac_sha3_512", "hmac_sha2_256", "tls", "listen", "secure", "rotation", "limits", "silence", "arbiter", "logs"];
 
 async function runNode() {
   const input = readline.createInterface({ input: process.stdin });
@@ -1812,9 +1812,7 @@ async function runNode() {
     const node = new Node(settings);
     offerContract(node, new Logs(node));
     const listen = settings.listen ? await node.listen(settings.listen) : [];
-    const methods = node.able.methods.filter((method) => !needsTls(method));
-    const framings = node.able.framings.filter((framing) => framing !== "json");
-    const features = [...framings, ...methods, ...FEATURES];
+    const features = [...FEATURES, ...(node.able.methods.includes("cleartext") ? ["cleartext"] : [])];
     process.stdout.write(`${JSON.stringify({ ready: true, listen, name: "javascript", version: VERSION, level: "node", features })}\n`);
     for (const seed of node.seeds) seed.dial();
   } catch (error) {
