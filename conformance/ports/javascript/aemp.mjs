@@ -1202,7 +1202,8 @@ class Node {
   }
 
   firstLine(address) {
-    const keys = [`provider=aemp-javascript-${VERSION}`, `peeraddr=${escape(address)}`, ...(this.tls ? ["tls=1.0"] : []), "mproto=1", "arbiter=1"];
+    const keys = [`provider=aemp-javascript-${VERSION}`, `peeraddr=${escape(address)}`, "mproto=1", "arbiter=1"];
+    if (this.tls) keys.push("tls=1.0"); // [TLS-1]
     return ["aemp", "1", this.id, this.able.methods.join(","), this.able.framings.join(","), ...keys].join(";");
   }
 
@@ -1369,6 +1370,12 @@ class Node {
       this.peers.delete(peer.id);
       for (const watch of [...peer.watches.values()].flatMap((watches) => [...watches])) watch.fire(["transport_error", peer.id, text]);
     });
+  }
+
+  /** The IDs of the nodes to which there is a connection that is up. */
+  upNodes() {
+    const up = [...this.peers.values()].filter(({ state }) => state === "up");
+    return up.map(({ id }) => id).sort(compare);
   }
 
   // Sending
@@ -1611,8 +1618,8 @@ const REQUESTS = {
   time: (node, from, to, ...values) => answer(node, from, to, values, [Date.now() / 1000]),
   devnull() {},
   eval(node, from, text, to, ...values) {
-    if (toText(text) !== "AnyEvent::MP::Kernel::up_nodes") answer(node, from, to, values, ["this node runs no code"]);
-    else answer(node, from, to, values, ["", ...[...node.peers.values()].filter(({ state }) => state === "up").map(({ id }) => id).sort(compare)]);
+    const isUpNodes = toText(text) === "AnyEvent::MP::Kernel::up_nodes"; // [NODE-11]
+    answer(node, from, to, values, isUpNodes ? ["", ...node.upNodes()] : ["this node runs no code"]);
   },
   "AnyEvent::MP::_spawn"(node, from, name, functionName, ...values) {
     const [port, text] = [portArgument(name), toText(functionName)];
