@@ -1045,7 +1045,8 @@ class Connection {
       return;
     }
     this.write(octets);
-    if (this.waiting > this.node.limits.waiting) this.close(new Fault("PEER-3", `more than ${this.node.limits.waiting} octets wait`));
+    const limit = this.node.limits.waiting;
+    if (this.waiting > limit) this.close(new Fault("PEER-3", `more than ${limit} octets wait`));
   }
 
   /** How many octets wait to be sent. */
@@ -1289,8 +1290,9 @@ class Node {
   greeted(connection) {
     const peer = this.peers.get(connection.peerId);
     if (peer?.state === "up" && !connection.mayReplace) return this.doubt(peer, connection);
-    const hasChosen = this.rivals(connection).some((rival) => rival.isOpener && ["securing", "authenticating"].includes(rival.state));
-    if (connection.isOpener && this.isArbiter(connection) && hasChosen) connection.hold(() => this.greeted(connection)); // [PEER-7]
+    const goesOn = ({ isOpener, state }) => isOpener && (state === "securing" || state === "authenticating");
+    const mustWait = connection.isOpener && this.isArbiter(connection) && this.rivals(connection).some(goesOn); // [PEER-7]
+    if (mustWait) connection.hold(() => this.greeted(connection));
     else connection.goOn();
   }
 
@@ -1368,7 +1370,8 @@ class Node {
     for (const name of peer.watchedPorts) this.ports.get(name)?.watchers.delete(peer);
     this.later(() => {
       this.peers.delete(peer.id);
-      for (const watch of [...peer.watches.values()].flatMap((watches) => [...watches])) watch.fire(["transport_error", peer.id, text]);
+      const watches = [...peer.watches.values()].flatMap((set) => [...set]);
+      for (const watch of watches) watch.fire(["transport_error", peer.id, text]);
     });
   }
 
@@ -1820,7 +1823,8 @@ async function runNode() {
     offerContract(node, new Logs(node));
     const listen = settings.listen ? await node.listen(settings.listen) : [];
     const features = [...FEATURES, ...(node.able.methods.includes("cleartext") ? ["cleartext"] : [])];
-    process.stdout.write(`${JSON.stringify({ ready: true, listen, name: "javascript", version: VERSION, level: "node", features })}\n`);
+    const ready = { ready: true, listen, name: "javascript", version: VERSION, level: "node", features };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
     for (const seed of node.seeds) seed.dial();
   } catch (error) {
     process.stdout.write(`${JSON.stringify({ ready: false, error: error.message })}\n`);
@@ -1927,8 +1931,9 @@ const OPERATIONS = {
     const convert = { bool: toBool, integer: toInteger, float: toFloat, f64: toFloat, text: toText, bytes: toBytes }[wanted];
     const [, sign, bits] = /^([iu])(8|16|32|64)$/.exec(wanted) ?? [];
     if (!convert && !bits) throw new Unimplemented();
-    const [least, greatest] = sign === "i" ? [-(2n ** BigInt(bits - 1)), 2n ** BigInt(bits - 1) - 1n] : [0n, 2n ** BigInt(bits ?? 0) - 1n];
-    const converted = convert ? convert(fromNotation(value)) : toInteger(fromNotation(value), least, greatest);
+    const range = 2n ** BigInt(bits ?? 0);
+    const least = sign === "i" ? -range / 2n : 0n;
+    const converted = convert ? convert(fromNotation(value)) : toInteger(fromNotation(value), least, least + range - 1n);
     if (converted === undefined) throw new Fault("VALUE-9", `this stands for no ${wanted}`);
     return { value: notation(converted) };
   },
