@@ -866,6 +866,7 @@ class Connection {
   other = []; // the greeting lines of the other side
   sentLine = false; // whether the own authentication line was sent
   lastOctet = Date.now();
+  hasAsked = false; // for a sign of life, since the last octet
 
   constructor(node, socket, isOpener) {
     this.node = node;
@@ -914,6 +915,7 @@ class Connection {
 
   arrived(octets) {
     this.lastOctet = Date.now();
+    this.hasAsked = false;
     if (this.state === "up") {
       this.node.heard(this);
       return this.packets(octets);
@@ -1070,13 +1072,16 @@ class Connection {
   }
 
   /** Gives the connection up when nothing arrives, after having asked [PEER-10]. */
-  watchSilence(asked = false) {
+  watchSilence() {
     const silent = (Date.now() - this.lastOctet) / 1000;
     const limit = this.node.timeouts.silence;
-    if (silent >= limit && asked) return this.close(new Fault("PEER-10", `nothing has arrived for ${limit} seconds`));
-    const isAsking = silent >= limit / 2;
-    if (isAsking && !asked) this.askForLife();
-    this.timer = this.after(Math.max(isAsking ? limit - silent : limit / 2 - silent, 0.01), () => this.watchSilence(isAsking));
+    if (silent >= limit && this.hasAsked) return this.close(new Fault("PEER-10", `nothing has arrived for ${limit} seconds`));
+    if (silent >= limit / 2 && !this.hasAsked) {
+      this.hasAsked = true; // until something arrives
+      this.askForLife();
+    }
+    const wait = (this.hasAsked ? limit : limit / 2) - silent;
+    this.timer = this.after(Math.max(wait, 0.01), () => this.watchSilence());
   }
 
   /** Closes at once, in both directions, and says nothing about why to the other side [ERR-1]. */
