@@ -7,18 +7,18 @@
 mod catalogue;
 mod front;
 mod handshake;
+mod matrix;
 mod packets;
+mod trial;
 
 pub use catalogue::{Entry, NOTHING, all, find};
 pub use front::run as stand_in_front;
-
-use std::ops::ControlFlow;
+pub use matrix::Matrix;
+pub use trial::{Makers, Trial};
 
 use aemp_proto::value::Value;
 
-use crate::run::{self, Declared, Planned, Verdict};
 use crate::subject::Start;
-use crate::test::Bench;
 
 /// What the front does with something that passes.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,17 +144,4 @@ impl Fault {
     fn octets_in(change: impl FnMut(&Between, &mut Vec<u8>) + Send + 'static) -> Self {
         Fault { octets_in: Some(Box::new(change)), ..Fault::default() }
     }
-}
-
-/// The names of the cases that a node fails, in their order.
-pub fn failed_by(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize) -> Vec<String> {
-    let mut failed = Vec::new();
-    run::run(bench, planned, declared, jobs, |outcome| {
-        if outcome.verdict == Verdict::Fail {
-            failed.push(outcome.case);
-        }
-        ControlFlow::Continue(())
-    });
-    failed.sort_unstable();
-    failed
 }
