@@ -106,7 +106,7 @@ pub(super) fn judge(t: &mut Test<'_>, peer: &Peer, port: &str, elements: &[Value
                 // A language that does not tell some kinds apart sends what stands for the value.
                 let stands = right.len() == message.values.len()
                     && right.iter().zip(&message.values).all(|(right, came)| stands_for(right, came));
-                check(stands, format!("{:?}", right), message.shown()).breaks("VALUE-1")?;
+                check(stands, format!("{right:?}"), message.shown()).breaks("VALUE-1")?;
                 t.should("VALUE-11", false, breach.expected, breach.actual);
             }
             Some(Strength::Must) => return Err(breach.into()),

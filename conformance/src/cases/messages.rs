@@ -7,7 +7,7 @@ use serde_json::json;
 use super::echo::packet;
 use crate::case::Case;
 use crate::failure::{Breaks as _, Step, check};
-use crate::peer::same;
+use crate::peer::{Message, same};
 use crate::subject::Level::Simple;
 use crate::test::{Test, unique};
 
@@ -71,7 +71,7 @@ fn keepalives(t: &mut Test<'_>) -> Step {
     // Nobody answers a keepalive by more than a keepalive.
     let came = peer.until_echo()?;
     let more = came.iter().find(|message| !message.port().is_empty());
-    check(more.is_none(), "no message because of a keepalive", more.map_or_else(String::new, |more| more.shown()))?;
+    check(more.is_none(), "no message because of a keepalive", more.map_or_else(String::new, Message::shown))?;
     t.ends(peer);
     Ok(())
 }

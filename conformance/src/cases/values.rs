@@ -223,7 +223,7 @@ fn relayed_between_framings(t: &mut Test<'_>) -> Step {
             match from {
                 Framing::Cbor => values.extend(vectors::values(&["bytes"])),
                 Framing::Storable => {
-                    values = vectors::values(&["nulls", "bools", "integers-s", "integers-3", "texts", "bytes", "arrays"])
+                    values = vectors::values(&["nulls", "bools", "integers-s", "integers-3", "texts", "bytes", "arrays"]);
                 }
                 _ => values.retain(|value| !matches!(value, Value::Float(float) if !float.is_finite())),
             }

@@ -269,7 +269,7 @@ pub(super) fn streams(framing: Framing) -> Vec<super::Stream> {
         name: text_of(case, "id"),
         about: text_of(case, "about"),
         octets: octets(&case["stream"]).expect("octets"),
-        breaks: case["error"].as_str().and_then(|id| requirement::find(id)).map(|requirement| requirement.id.as_str()),
+        breaks: case["error"].as_str().and_then(requirement::find).map(|requirement| requirement.id.as_str()),
     });
     streams.collect()
 }
