@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`requirement`] | the sentences of the specification that bind, by their IDs |
 //! | [`failure`] | what a case found |
+//! | [`diagnosis`] | what is usually wrong with a token |
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
@@ -28,6 +29,7 @@ pub mod appendix;
 pub mod case;
 pub mod cases;
 pub mod codec;
+pub mod diagnosis;
 pub mod expected;
 pub mod failure;
 pub mod faults;

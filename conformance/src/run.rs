@@ -1,6 +1,7 @@
 //! Running cases, and judging what came of them.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -147,8 +148,14 @@ impl Declared {
     }
 }
 
-/// Runs all that is planned, `jobs` at a time, and tells each outcome as it comes.
-pub fn run(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize, mut tell: impl FnMut(Outcome)) {
+/// Runs all that is planned, `jobs` at a time, and tells each outcome as it comes, until it is told to stop.
+pub fn run(
+    bench: &Bench,
+    planned: &[Planned],
+    declared: &Declared,
+    jobs: usize,
+    tell: impl FnMut(Outcome) -> ControlFlow<()>,
+) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (done, outcomes) = mpsc::channel();
@@ -163,7 +170,8 @@ pub fn run(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize,
             });
         }
         drop(done);
-        outcomes.into_iter().for_each(&mut tell);
+        // When nobody listens any more, no further case is begun.
+        let _ = outcomes.into_iter().try_for_each(tell);
     });
 }
 

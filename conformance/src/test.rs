@@ -227,8 +227,10 @@ impl<'b> Test<'b> {
 
     /// Waits for a connection.
     pub fn accept(&mut self, listener: &Listener) -> Step<Peer> {
-        self.accept_within(listener, self.patience)?
-            .ok_or_else(|| Failure::wrong(format!("a connection to {}", listener.address), "none came").breaks("GLOBAL-4"))
+        self.accept_within(listener, self.patience)?.ok_or_else(|| {
+            let failure = Failure::wrong(format!("a connection to {}, which `seeds` names", listener.address), "none came");
+            if self.case.level == Level::Global { failure.breaks("GLOBAL-4") } else { failure }
+        })
     }
 
     /// Waits for a connection, if one comes in this time.

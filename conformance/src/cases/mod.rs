@@ -1,17 +1,24 @@
 //! All cases, chapter by chapter.
 
+mod attempt;
 mod cbor;
+mod connections;
 mod echo;
 mod ending;
+mod first_steps;
 mod framing;
 mod global_vectors;
 mod greeting;
 mod json;
 mod limits;
+mod logs;
 mod losing;
 mod messages;
+mod mutual;
 mod ports;
 mod queues;
+mod refused_authentications;
+mod refused_greetings;
 mod relays;
 mod requests;
 mod runs;
@@ -24,27 +31,31 @@ use crate::case::Case;
 
 /// All of them, in the order in which a port is written.
 pub fn all() -> Vec<&'static Case> {
-    [
-        greeting::CASES,
-        framing::CASES,
-        json::CASES,
-        cbor::CASES,
-        storable::CASES,
-        values::CASES,
-        messages::CASES,
-        limits::CASES,
-        ports::CASES,
-        requests::CASES,
-        relays::CASES,
-        watching::CASES,
-        losing::CASES,
-        queues::CASES,
-        runs::CASES,
-        ending::CASES,
-        spawning::CASES,
-        &global_vectors::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let mut all: Vec<&'static Case> = Vec::new();
+    all.extend(first_steps::CASES);
+    all.extend(greeting::cases());
+    all.extend(refused_greetings::cases());
+    all.extend(refused_authentications::cases());
+    all.extend(framing::CASES);
+    all.extend(json::CASES);
+    all.extend(cbor::CASES);
+    all.extend(storable::CASES);
+    all.extend(values::CASES);
+    all.extend(messages::CASES);
+    all.extend(limits::CASES);
+    all.extend(ports::CASES);
+    all.extend(requests::CASES);
+    all.extend(relays::CASES);
+    all.extend(watching::CASES);
+    all.extend(ending::CASES);
+    all.extend(spawning::CASES);
+    all.extend(losing::CASES);
+    all.extend(queues::CASES);
+    all.extend(runs::CASES);
+    all.extend(connections::CASES);
+    all.extend(mutual::ORDERS);
+    all.extend(mutual::SEEDS);
+    all.extend(logs::CASES);
+    all.extend(global_vectors::CASES.iter());
+    all
 }

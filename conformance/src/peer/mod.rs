@@ -19,6 +19,7 @@ use aemp_proto::auth::{Method, Secret, Transcript};
 use aemp_proto::framing::{Framing, Scanner};
 use aemp_proto::line::{Authentication, Greeting, MAX_LINE};
 
+use crate::diagnosis;
 use crate::failure::{Breaks as _, Failure, Step};
 use crate::wire::{Direction, Log, readable};
 
@@ -148,9 +149,14 @@ impl Peer {
 
     /// Sends the two lines of the greeting.
     pub fn greet(&mut self) {
-        self.own = self.greets.lines();
-        let octets = [&self.own[0][..], b"\n", &self.own[1], b"\n"].concat();
+        let octets = self.greeting_octets();
         self.send_octets(&octets, "greeting");
+    }
+
+    /// The octets of the greeting, for a case that sends them itself. They count as sent from now on.
+    pub fn greeting_octets(&mut self) -> Vec<u8> {
+        self.own = self.greets.lines();
+        [&self.own[0][..], b"\n", &self.own[1], b"\n"].concat()
     }
 
     /// Reads the two lines of the other side's greeting.
@@ -178,7 +184,17 @@ impl Peer {
 
     /// The token that proves by `method` that this side knows its secret.
     pub fn token(&self, method: Method) -> Step<String> {
-        let transcript = Transcript { own: [&self.own[0], &self.own[1]], other: [&self.other[0], &self.other[1]] };
+        self.token_of(method, [&self.own, &self.other])
+    }
+
+    /// The token by `method` that the other side would send.
+    pub fn swapped_token(&self, method: Method) -> Step<String> {
+        self.token_of(method, [&self.other, &self.own])
+    }
+
+    fn token_of(&self, method: Method, [sender, receiver]: [&[Vec<u8>; 2]; 2]) -> Step<String> {
+        let transcript =
+            Transcript { own: sender.each_ref().map(|line| &line[..]), other: receiver.each_ref().map(|line| &line[..]) };
         let token = method.token(&transcript, self.known_secret()?.as_ref());
         token
             .map(|token| token.to_string())
@@ -223,16 +239,21 @@ impl Peer {
         let right = method.token(&transcript, self.known_secret()?.as_ref());
         if right.as_ref().is_none_or(|right| ***right != *read.token) {
             let right = right.map_or("none: the suite has no secret".into(), |right| right.to_string());
-            return Err(Failure::wrong(format!("the token {right}"), read.token).breaks("AUTH-12"));
+            let secret = self.secret.as_deref().unwrap_or_default();
+            let why = diagnosis::of_token(read.token, method, &transcript, secret);
+            let actual = why.map_or(read.token.to_owned(), |why| format!("{}: {why}", read.token));
+            return Err(Failure::wrong(format!("the token {right}"), actual).breaks("AUTH-12"));
         }
         self.receives = Some(framing);
         Ok(())
     }
 
-    /// The whole handshake, without TLS.
+    /// The whole handshake, without TLS; or the rest of it, if the other side's greeting was read before.
     pub fn handshake(&mut self) -> Step {
         self.greet();
-        self.read_greeting()?;
+        if self.greeting.is_none() {
+            self.read_greeting()?;
+        }
         self.authenticate()?;
         self.read_authentication()
     }

@@ -36,7 +36,10 @@ impl Vectors {
         }
         let cases = self.selection.order(&cases);
         let mut report = self.selection.report(&self.command.join(" "), "", None, cases.len() + 1)?;
-        vectors::asking::run(&self.command, &cases, self.selection.patience()?, |outcome| report.take(outcome));
+        vectors::asking::run(&self.command, &cases, self.selection.patience()?, |outcome| {
+            // The program answers in one go: what is not wanted any more is left out.
+            let _ = report.take(outcome);
+        });
         report.end()
     }
 }
