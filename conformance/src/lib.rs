@@ -11,7 +11,7 @@
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
-//! | [`test`] | what a case has in its hands while it runs |
+//! | [`test`](mod@test) | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
 //! | [`written`] | what a sender must and must not do, looked for in octets |
 //! | [`cases`] | all cases, chapter by chapter |
