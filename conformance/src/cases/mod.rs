@@ -2,14 +2,19 @@
 
 mod attempt;
 mod authentication;
+mod cbor;
 mod connections;
+mod echo;
 mod ending;
 mod first_steps;
+mod framing;
 mod global_vectors;
 mod greeting;
+mod json;
 mod limits;
 mod logs;
 mod losing;
+mod messages;
 mod mutual;
 mod ports;
 mod queues;
@@ -19,8 +24,11 @@ mod relays;
 mod requests;
 mod runs;
 mod security;
+mod slow_handshakes;
 mod spawning;
+mod storable;
 mod tls;
+mod values;
 mod watching;
 
 use crate::case::Case;
@@ -34,6 +42,12 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(authentication::cases());
     all.extend(refused_authentications::cases());
     all.extend(tls::cases());
+    all.extend(framing::CASES);
+    all.extend(json::CASES);
+    all.extend(cbor::CASES);
+    all.extend(storable::CASES);
+    all.extend(values::CASES);
+    all.extend(messages::CASES);
     all.extend(ports::CASES);
     all.extend(requests::CASES);
     all.extend(relays::CASES);
@@ -48,6 +62,7 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(mutual::SEEDS);
     all.extend(logs::CASES);
     all.extend(limits::CASES);
+    all.extend(slow_handshakes::CASES);
     all.extend(security::CASES);
     all.extend(global_vectors::CASES.iter());
     all
