@@ -92,11 +92,13 @@ impl Credentials {
         self.settle();
     }
 
-    /// Says so if others with the same trust will not take this node's certificate.
+    /// Says so if others with the same trust will not take this node's certificate, or only because they do not look at its dates.
     fn check_own(&self) {
-        let node = self.node.as_str();
-        if let Some(Err(error)) = self.certificates.as_ref().map(|own| own.check(node)) {
+        let (node, Some(own)) = (self.node.as_str(), &self.certificates) else { return };
+        if let Err(error) = own.check(node) {
             tracing::warn!(node, %error, "others will refuse this node");
+        } else if let Some(error) = own.own_out_of_date() {
+            tracing::warn!(node, %error, "others may refuse this node");
         }
     }
 

@@ -1,9 +1,7 @@
 //! The database, from async tasks.
 
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use aemp_proto::framing::{EncodeError, Framing, Limits};
 use aemp_proto::global::{Changes, DbError, Family, FamilyWatch};
@@ -17,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::driver;
 use crate::handle::{Node, Stopped};
+use crate::waiting::{Giver, Taker, waiting};
 
 /// Why the database did not do what it should.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -94,69 +93,21 @@ impl Drop for Entry {
 pub struct FamilyChanges {
     node: Node,
     watch: FamilyWatch,
-    shared: Arc<Mutex<Pending>>,
-}
-
-#[derive(Default)]
-struct Pending {
-    changes: Option<Changes>,
-    waker: Option<Waker>,
-    ended: bool,
-}
-
-/// The half on the node's thread: with it goes the hope of more.
-struct Teller(Arc<Mutex<Pending>>);
-
-impl Teller {
-    fn change(&self, change: impl FnOnce(&mut Pending)) {
-        let waker = {
-            let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut pending);
-            pending.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn tell(&self, later: Changes) {
-        self.change(|pending| match &mut pending.changes {
-            Some(changes) => changes.merge(later),
-            None => pending.changes = Some(later),
-        });
-    }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.change(|pending| pending.ended = true);
-    }
+    changes: Taker<Option<Changes>>,
 }
 
 impl FamilyChanges {
     /// Waits for the next changes; `None` when the node has ended. Nothing is lost when this is cancelled.
     pub async fn next(&mut self) -> Option<Changes> {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Changes>> {
-        let mut pending = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(changes) = pending.changes.take() {
-            return Poll::Ready(Some(changes));
-        }
-        if pending.ended {
-            return Poll::Ready(None);
-        }
-        pending.waker = Some(context.waker().clone());
-        Poll::Pending
+        self.changes.next(Option::take).await
     }
 }
 
 impl Stream for FamilyChanges {
     type Item = Changes;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Changes>> {
-        self.poll(context)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Changes>> {
+        self.changes.poll(context, Option::take)
     }
 }
 
@@ -254,11 +205,18 @@ impl Node {
     ///
     /// When the node has ended.
     pub async fn db_watch(&self, family: &str) -> Result<FamilyChanges, Stopped> {
-        let shared = Arc::new(Mutex::new(Pending::default()));
-        let (teller, family) = (Teller(shared.clone()), family.to_owned());
-        let watch = self.with(move |context| context.db_watch(&family, move |_, changes| teller.tell(changes))).await?;
-        Ok(FamilyChanges { node: self.clone(), watch, shared })
+        let ((giver, changes), family) = (waiting(None), family.to_owned());
+        let watch = self.with(move |context| context.db_watch(&family, move |_, changes| add(&giver, changes))).await?;
+        Ok(FamilyChanges { node: self.clone(), watch, changes })
     }
+}
+
+/// Adds changes to those that wait.
+fn add(giver: &Giver<Option<Changes>>, later: Changes) {
+    giver.give(|waiting: &mut Option<Changes>| match waiting {
+        Some(changes) => changes.merge(later),
+        None => *waiting = Some(later),
+    });
 }
 
 /// Whoever has asked the database.

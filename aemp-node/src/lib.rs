@@ -141,6 +141,7 @@ mod socket;
 mod supervisor;
 mod tasks;
 mod tls;
+mod waiting;
 mod watch;
 mod wire;
 

@@ -6,9 +6,6 @@ mod attacker;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -18,9 +15,9 @@ use aemp_node::proto::names::NodeId;
 use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{CAUGHT, CaughtLogs, Config, LogLayer, LogLevel, Node};
-use attacker::{Attacker, is_closed_after, raw};
+use attacker::Attacker;
 use serde_json::json;
-use support::{Running, SECRET, aemp, seed};
+use support::{SECRET, free_address};
 use tracing::Metadata;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -364,164 +361,6 @@ async fn a_node_like_the_reference_is_asked_and_what_it_says_is_shown_and_what_i
             break;
         }
     }
-}
-
-/// Says that it is some node, and does not know the secret.
-fn knock(address: &str, name: &str) {
-    let lines = format!("aemp;1;{name};hmac_sha3_512;json\n{name}-nonce\nhmac_sha3_512;{};json\n", "0".repeat(128));
-    assert!(is_closed_after(&mut raw(address), lines.as_bytes()), "it is no member");
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").to_string()
-}
-
-/// What `aemp log --json` prints, each record as it comes.
-struct Shown(Running);
-
-impl Shown {
-    fn next(&mut self) -> (String, String) {
-        let record: serde_json::Value = serde_json::from_str(&self.0.line()).expect("an object");
-        let member = |name| record[name].as_str().expect("a text").to_owned();
-        (member("node"), member("text"))
-    }
-
-    /// Waits until each of these nodes was asked.
-    fn asked(&mut self, nodes: &[&str]) {
-        let mut missing = nodes.to_vec();
-        while !missing.is_empty() {
-            let (from, text) = self.next();
-            if text == "it was asked for its records" {
-                missing.retain(|node| *node != from);
-            }
-        }
-    }
-
-    /// The names under which strangers knocked, by the node that told of them, until there are so many.
-    fn strangers(&mut self, how_many: usize) -> BTreeMap<String, Vec<String>> {
-        let mut strangers = BTreeMap::<_, Vec<_>>::new();
-        for _ in 0..how_many {
-            let (node, stranger) = loop {
-                let (node, text) = self.next();
-                let name = text.split_once("peer=\"stranger-").and_then(|(_, rest)| rest.split_once('"'));
-                if let Some((name, _)) = name {
-                    break (node, name.to_owned());
-                }
-            };
-            strangers.entry(node).or_default().push(stranger);
-        }
-        strangers
-    }
-}
-
-#[test]
-fn the_records_of_three_nodes_are_shown_in_the_order_of_each_also_when_one_is_restarted() {
-    const KNOCKS: usize = 30;
-    let addresses = ["seed", "w1", "w2"].map(|node| (node, free_address()));
-    let start = |node: &str, address: &str| {
-        let mut running =
-            Running::start(&mut aemp(&["run", "--node-id", node, "--bind", address, "--seed", &addresses[0].1]));
-        assert_eq!(running.line(), format!("ready {node} {address}"));
-        running
-    };
-    let mut running: BTreeMap<_, _> = addresses.iter().map(|(node, address)| (*node, start(node, address))).collect();
-    let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--seed", &addresses[0].1])));
-    shown.asked(&["seed", "w1", "w2"]);
-    let knock_everywhere = |shown: &mut Shown, round: &str| {
-        for number in 0..KNOCKS {
-            addresses.iter().for_each(|(node, address)| knock(address, &format!("stranger-{node}-{round}-{number}")));
-        }
-        let strangers = shown.strangers(3 * KNOCKS);
-        for (node, _) in &addresses {
-            let expected: Vec<_> = (0..KNOCKS).map(|number| format!("{node}-{round}-{number}")).collect();
-            assert_eq!(strangers[*node], expected, "LOG-1, LOG-13");
-        }
-    };
-    knock_everywhere(&mut shown, "before");
-    // It is killed when it is dropped.
-    drop(running.remove("w1").expect("it runs"));
-    running.insert("w1", start("w1", &addresses[1].1));
-    shown.asked(&["w1"]);
-    knock_everywhere(&mut shown, "after");
-}
-
-#[test]
-fn a_node_that_offers_nothing_shows_nothing() {
-    let (_seed, address) = seed("127.0.0.1:0", &[]);
-    let quiet = free_address();
-    let mut running =
-        Running::start(&mut aemp(&["run", "--no-logs", "--node-id", "quiet", "--bind", &quiet, "--seed", &address]));
-    running.line();
-    let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--level", "9", "--seed", &address])));
-    shown.asked(&["seed", "quiet"]);
-    for number in 0..10 {
-        knock(&quiet, &format!("stranger-{number}"));
-        knock(&address, &format!("stranger-{number}"));
-    }
-    let strangers = shown.strangers(10);
-    assert_eq!(strangers.keys().collect::<Vec<_>>(), ["seed"]);
-}
-
-#[test]
-fn a_line_has_the_time_the_node_the_level_and_the_text() {
-    let (_seed, address) = seed("127.0.0.1:0", &[]);
-    let mut shown = Running::start(&mut aemp(&["log", "--level", "info", "--seed", &address]));
-    assert!(shown.line().ends_with("Z seed info it was asked for its records"));
-    knock(&address, "stranger");
-    let line = shown.line();
-    let fields: Vec<_> = line.splitn(4, ' ').collect();
-    assert_eq!((fields[0].len(), &fields[1..3]), ("2026-11-22T17:11:25.180Z".len(), &["seed", "info"][..]), "{line}");
-    assert!(fields[3].starts_with("no connection node=\"seed\" peer=\"stranger\" "), "{line}");
-    let wrong = support::output(&mut aemp(&["log", "--level", "loud", "--seed", &address]));
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(support::text(&wrong.stderr).contains("is no level: a number from 1 to 9"), "{}", support::text(&wrong.stderr));
-}
-
-#[test]
-fn no_record_has_a_secret_in_it() {
-    let methods = ["--accept", "hmac_sha3_512,cleartext", "--verbose", "--verbose"];
-    let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0"];
-    let mut running = Running::start(aemp(&[&arguments[..], &methods].concat()).stderr(Stdio::piped()));
-    let ready = running.line();
-    let address = ready.strip_prefix("ready seed ").expect("it is ready");
-    let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--level", "trace", "--seed", address])));
-    shown.asked(&["seed"]);
-    let hex = |secret: &str| secret.bytes().map(|octet| format!("{octet:02x}")).collect::<String>();
-    let (own, guess) = (hex(SECRET), hex("hunter2-of-another-network"));
-    // Not in the place of a name: the names of unknown methods and framings are quoted.
-    for (number, line) in [
-        format!("cleartext;{own};json"),
-        format!("cleartext;{guess};json"),
-        format!("cleartext;{own};json;{own}={own}"),
-        format!("cleartext;{own};xml"),
-        format!("cleartext;{own}"),
-        format!("plain;{own};json"),
-        format!("hmac_sha3_512;{own};json"),
-        SECRET.to_owned(),
-    ]
-    .iter()
-    .enumerate()
-    {
-        let mut stream = raw(address);
-        let lines = format!("aemp;1;guest-{number};hmac_sha3_512,cleartext;json\n\n{line}\n");
-        stream.write_all(lines.as_bytes()).expect("it reads");
-        // The right ones stay open until this ends.
-        attacker::hang_up(&mut stream);
-    }
-    knock(address, "last");
-    let secrets = [SECRET, &own, "hunter2-of-another-network", &guess];
-    let mut guests = 0;
-    loop {
-        let (_, text) = shown.next();
-        let leaked = secrets.iter().find(|secret| text.contains(**secret));
-        assert_eq!(leaked, None, "ERR-3: {text}");
-        guests += usize::from(text.contains("guest-"));
-        if text.contains("peer=\"last\"") {
-            break;
-        }
-    }
-    assert!(guests >= 8, "each was told of: {guests}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,6 @@ mod proxy;
 mod support;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use aemp_node::proto::auth::Secret;
@@ -16,13 +15,7 @@ use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{Config, FamilyChanges, Node};
 use proxy::Proxies;
-use support::{Running, SECRET, aemp, output, text};
-
-/// An address that nobody listens on.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").to_string()
-}
+use support::{Running, SECRET, aemp, free_address, output, text};
 
 /// A node of this process that has a master.
 async fn observer(id: &str, seeds: &[&String]) -> Node {

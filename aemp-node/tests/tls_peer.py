@@ -28,7 +28,7 @@ def greet(stream, nonce):
     return own, lines
 
 
-def secure(stream, is_client, arguments):
+def context_of(is_client, arguments):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if is_client else ssl.PROTOCOL_TLS_SERVER)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
@@ -40,7 +40,26 @@ def secure(stream, is_client, arguments):
         # Old versions are possible only if their weak signatures are.
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = version
-    return context.wrap_socket(stream, server_side=not is_client)
+    return context
+
+
+def stall(stream, context, is_client):
+    """Begins TLS, says nothing more than its first words, if the first are its own, and waits until it is closed."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=not is_client)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        stream.sendall(outgoing.read())
+    heard = b""
+    try:
+        while octets := stream.recv(4096):
+            heard += octets
+    except ConnectionResetError:
+        pass
+    if heard[:1] not in (b"\x16", b"\x15"):
+        raise SystemExit(f"that is no TLS: {heard}")
+    return f"stalled after {'handshake' if heard[0] == 0x16 else 'alert'}, was closed"
 
 
 def token(own, other):
@@ -68,6 +87,7 @@ def main():
     parser.add_argument("--nonce", required=True)
     parser.add_argument("--certificate")
     parser.add_argument("--authority", required=True)
+    parser.add_argument("--stall", action="store_true", help="says nothing within the TLS handshake")
     parser.add_argument("--version", help="such as TLSv1_2, and no other")
     arguments = parser.parse_args()
     if arguments.connect:
@@ -81,8 +101,12 @@ def main():
     own, other = greet(stream, arguments.nonce)
     is_client = own[1] < other[1]
     part = "client" if is_client else "server"
+    context = context_of(is_client, arguments)
+    if arguments.stall:
+        print(part, stall(stream, context, is_client), flush=True)
+        return
     try:
-        stream = secure(stream, is_client, arguments)
+        stream = context.wrap_socket(stream, server_side=not is_client)
         print(part, stream.version(), talk(stream, "echo", own, other), flush=True)
     except ssl.SSLError as error:
         print(part, "failed:", error.reason, flush=True)

@@ -50,8 +50,14 @@ impl Drop for File {
 
 /// A node that answers at `echo`, and what happens in it.
 async fn node(certificates: Certificates) -> (Node, Events) {
+    node_that_waits(certificates, Duration::from_secs(30)).await
+}
+
+/// The same, with a time for the handshake.
+async fn node_that_waits(certificates: Certificates, handshake_timeout: Duration) -> (Node, Events) {
     let mut config = Config::new(NodeId::new("seed").expect("a node ID"));
     config.certificates = Some(certificates);
+    config.node.link.handshake_timeout = handshake_timeout;
     config.binds = vec!["127.0.0.1:0".into()];
     let node = Node::start(config).await.expect("it listens");
     node.with(|context| context.named_port("echo", aemp_node::echo)).await.expect("it runs").expect("the name is free");
@@ -175,6 +181,22 @@ async fn a_peer_that_does_not_trust_the_node_is_named_by_it() {
             error.ends_with("trusts [TLS-5]") || error.contains("does not trust this node's certificate [TLS-5]"),
             "{error}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_stalls_within_the_tls_handshake_is_closed_in_time() {
+    // LIMIT-1
+    let pem = File::new("stalls", RECORDED);
+    let (node, mut events) = node_that_waits(sharing(RECORDED), Duration::from_millis(300)).await;
+    for (nonce, part) in NONCES {
+        for version in ["TLSv1_3", "TLSv1_2"] {
+            let more = ["--certificate", pem.name(), "--authority", pem.name(), "--version", version, "--stall"];
+            // As the client it has our certificate and does not answer; as the server it does not answer our first words.
+            assert_eq!(python_connects(&node, nonce, &more), format!("{part} stalled after handshake, was closed\n"));
+            let error = refusal(&mut events).await;
+            assert!(error.contains("no handshake within 300ms: it ended during the TLS handshake [LIMIT-1]"), "{error}");
+        }
     }
 }
 
@@ -343,11 +365,50 @@ async fn openssl_is_refused_without_a_certificate_with_a_foreign_one_and_with_tl
         let error = refusal(&mut events).await;
         assert!(error.contains(expected), "{part} {certificate:?} {version:?}: {error}");
     }
-    // A server that has TLS 1.1 only refuses the node, which has not got it.
-    let more = [&right[..], &["-CAfile", pem.name(), "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]].concat();
-    let (_openssl, _) = handed_over(connection(&node, false), "~", "server", &more);
-    let error = refusal(&mut events).await;
-    assert!(error.contains("neither TLS 1.3 nor 1.2 [TLS-10]"), "{error}");
+    // What a server has not got, only it can tell: it refuses the node.
+    let old = [&right[..], &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]].concat();
+    for (more, expected) in [(&old[..], "neither TLS 1.3 nor 1.2 [TLS-10]"), (&["-nocert"], "the other side refuses: ")] {
+        let more = [more, &["-CAfile", pem.name()]].concat();
+        let (_openssl, _) = handed_over(connection(&node, false), "~", "server", &more);
+        let error = refusal(&mut events).await;
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_is_refused_with_a_certificate_of_the_authority_that_has_expired_or_is_anothers() {
+    if !openssl_is_there() {
+        return;
+    }
+    let authority = Authority::new();
+    let ca = File::new("openssl-ca", &authority.pem);
+    let own = Certificates::issued(authority.issue("seed").as_bytes(), authority.pem.as_bytes());
+    let (node, mut events) = node(own.expect("all there").bound_to_node_ids()).await;
+    let right = File::new("openssl-right", &authority.issue("openssl"));
+    let expired = File::new("openssl-expired", &authority.issue_for("aemp:openssl", [2000, 2001]));
+    let early = File::new("openssl-early", &authority.issue_for("aemp:openssl", [2900, 2901]));
+    let others = File::new("openssl-others", &authority.issue("ruby"));
+    for (nonce, part) in NONCES {
+        for version in ["-tls1_3", "-tls1_2"] {
+            let hand_over = |pem: &File| {
+                let more = ["-cert", pem.name(), "-key", pem.name(), "-CAfile", ca.name(), version];
+                handed_over(connection(&node, false), nonce, part, &more)
+            };
+            let (mut openssl, [expected, own]) = hand_over(&right);
+            openssl.input.write_all(format!("{own}\n").as_bytes()).expect("it reads");
+            openssl.hear(&expected);
+            drop(openssl);
+            for (pem, expected) in [
+                (&expired, "has expired [TLS-5]"),
+                (&early, "is not valid yet: do the clocks agree? [TLS-5]"),
+                (&others, "not made out to the node \"openssl\" [TLS-12]"),
+            ] {
+                let (_openssl, _) = hand_over(pem);
+                let error = refusal(&mut events).await;
+                assert!(error.contains(expected), "{part} {version}: {error}");
+            }
+        }
+    }
 }
 
 // --- one that lies ---

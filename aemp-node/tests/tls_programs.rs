@@ -1,5 +1,7 @@
 //! The program `aemp` with certificates, as a person runs it.
 
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::fs;
@@ -83,6 +85,50 @@ fn a_shared_certificate_is_all_that_a_network_needs() {
     let mut plain = folder.aemp(&call);
     let error = text(&output(plain.env("AEMP_SECRET", "swordfish")).stderr);
     assert!(error.starts_with(&format!("aemp: {address}: ")), "{error}");
+}
+
+#[test]
+fn a_shared_certificate_is_taken_outside_of_its_time_and_both_sides_are_told() {
+    // TLS-5, TLS-14
+    let folder = Folder::new("dates");
+    for (years, what) in [([2000, 2001], "has expired"), ([2900, 2901], "is not valid yet")] {
+        fs::write(folder.0.join("old.pem"), certificates::shared_for(years)).expect("it can be written");
+        let mut seed = folder.aemp(&["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
+        let mut seed = Running::start(seed.args(["--cert", "old.pem"]).stderr(Stdio::piped()));
+        let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
+        let own = seed.error_line();
+        assert!(own.contains("WARN others may refuse this node") && own.contains(what), "{own}");
+        let call = ["-v", "cal", "--node-id", "caller", "--seed", &address, "--cert", "old.pem", "seed#echo", "back"];
+        let got = output(&mut folder.aemp(&call));
+        assert_eq!(text(&got.stdout), BACK);
+        let told = format!("peer=\"seed\" error=the other side's certificate {what}; who trusts it itself");
+        assert!(text(&got.stderr).contains(&told), "{}", text(&got.stderr));
+        let theirs = seed.error_line();
+        let told = format!("peer=\"caller\" error=the other side's certificate {what}; who trusts it itself");
+        assert!(theirs.contains("WARN") && theirs.contains(&told) && theirs.contains("[TLS-14]"), "{theirs}");
+    }
+}
+
+#[test]
+fn the_python_script_without_tls_is_refused_where_that_is_required() {
+    let folder = Folder::new("required");
+    folder.run(&["gencert", "shared.pem"]);
+    folder.run(&["gensecret", "secret"]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/minimal.py");
+    for (more, expected) in [(&[][..], ""), (&["--allow-plain"], "[\"hello\"]\n")] {
+        let mut seed = folder.aemp(&["-v", "run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
+        seed.args(["--cert", "shared.pem", "--secret-file", "secret"]).args(more).stderr(Stdio::piped());
+        let mut seed = Running::start(&mut seed);
+        let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
+        let (host, port) = address.rsplit_once(':').expect("an address");
+        let mut python = Command::new("python3");
+        python.args([script, host, port, "echo", "hello"]).env("AEMP_SECRET", folder.read("secret").trim_end());
+        let got = output(&mut python);
+        assert_eq!((text(&got.stdout), got.status.success()), (expected.to_owned(), !expected.is_empty()));
+        if expected.is_empty() {
+            while !seed.error_line().contains("TLS is required here, and the peer does not want it [TLS-7]") {}
+        }
+    }
 }
 
 #[test]

@@ -9,9 +9,9 @@ use aemp_proto::auth::Secret;
 use aemp_proto::global::{Limits, Shard};
 use aemp_proto::link::{Link, Role};
 use aemp_proto::node::{Action, ConnectionId, Node, NodeConfig};
-use support::globals::{family, listening, set, two_globals, up};
+use support::globals::{family, listening, set, two_globals, up, with_seed};
 use support::pair::{Told, config, give, link, take};
-use support::ports::{log, noting_reasons, port, with};
+use support::ports::{log, noting, noting_reasons, port, with};
 use support::world::{World, node_config};
 
 #[test]
@@ -28,11 +28,37 @@ fn nobody_can_have_a_global_speak_for_him_to_another_one() {
         context.send(&port("s"), &("snd", "t", "g_global")).expect("small");
         context.send(&port("s"), &("can", "mon1", "t", "g_global")).expect("small");
         context.send(&port("s"), &("time", "t", "g_global")).expect("small");
+        // Nor when it is to be passed on twice, or to be something else than that.
+        let forged = BTreeMap::from([("ghost", 1u64)]);
+        context.send(&port("s"), &("snd", "t", "snd", "t", "g_upd", "fam", &forged)).expect("small");
+        context.send(&port("s"), &("snd", "t", "snd", "s", "g_upd", "fam", &forged)).expect("small");
+        context.send(&port("s"), &("snd", "t", "time", "t#x")).expect("small");
+        context.send(&port("s"), &("snd", "t", "snd")).expect("small");
     });
     world.run_for(Duration::from_secs(5));
     // NODE-10
     assert_eq!(family(&mut world, 1, "fam"), before);
     assert_eq!(family(&mut world, 0, "fam"), before);
+}
+
+#[test]
+fn a_node_that_does_not_listen_connects_to_whoever_has_its_master_ask_it_to_send_something() {
+    let mut world = with_seed(1);
+    let hidden = world.add(node_config("hidden"));
+    world.dial(hidden, 0);
+    world.settle();
+    let told = log();
+    // a, which cannot reach it.
+    with(&mut world, 1, |context| context.watch(&port("hidden"), noting_reasons(&told)));
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(told.borrow().len(), 1, "MON-10");
+    let came = log();
+    let own = with(&mut world, 1, |context| context.port(noting(&came)));
+    with(&mut world, 1, |context| context.send(&port("s"), &("snd", "hidden", "snd", &own, "hello")).expect("small"));
+    world.run_for(Duration::from_secs(5));
+    // NODE-12
+    assert_eq!(up(&mut world, 1), ["hidden", "s"]);
+    assert_eq!(came.borrow().len(), 1);
 }
 
 #[test]

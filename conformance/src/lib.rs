@@ -14,9 +14,12 @@
 //! | [`certificates`] | certificates for TLS, made for one run |
 //! | [`test`] | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
+//! | [`written`] | what a sender must and must not do, looked for in octets |
 //! | [`cases`] | all cases, chapter by chapter |
-//! | [`appendix`] | which case shows which requirement, and what nothing shows |
 //! | [`run`](mod@run) | running them, and judging |
+//! | [`vectors`] | parts of an implementation, without sockets: questions to a program |
+//! | [`codec`] | a program that answers them, right or wrong |
+//! | [`appendix`] | which case shows which requirement, and what nothing shows |
 //! | [`faults`] | deliberately wrong nodes, which show that the suite can fail |
 //! | [`pattern`], [`expected`] | picking cases by name, and failures that are expected |
 //! | [`report`] | what people and programs read about that |
@@ -27,6 +30,7 @@ pub mod appendix;
 pub mod case;
 pub mod cases;
 pub mod certificates;
+pub mod codec;
 pub mod diagnosis;
 pub mod expected;
 pub mod failure;
@@ -38,4 +42,6 @@ pub mod requirement;
 pub mod run;
 pub mod subject;
 pub mod test;
+pub mod vectors;
 pub mod wire;
+pub mod written;

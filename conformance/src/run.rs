@@ -1,6 +1,7 @@
 //! Running cases, and judging what came of them.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -147,8 +148,14 @@ impl Declared {
     }
 }
 
-/// Runs all that is planned, `jobs` at a time, and tells each outcome as it comes.
-pub fn run(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize, mut tell: impl FnMut(Outcome)) {
+/// Runs all that is planned, `jobs` at a time, and tells each outcome as it comes, until it is told to stop.
+pub fn run(
+    bench: &Bench,
+    planned: &[Planned],
+    declared: &Declared,
+    jobs: usize,
+    tell: impl FnMut(Outcome) -> ControlFlow<()>,
+) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (done, outcomes) = mpsc::channel();
@@ -163,7 +170,8 @@ pub fn run(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize,
             });
         }
         drop(done);
-        outcomes.into_iter().for_each(&mut tell);
+        // When nobody listens any more, no further case is begun.
+        let _ = outcomes.into_iter().try_for_each(tell);
     });
 }
 
@@ -188,7 +196,7 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
         unexpected_pass: None,
     };
     if let Some(lacks) = declared.lacks(case) {
-        outcome.judge(case, Failure::Unimplemented(format!("the node does not have {lacks}")));
+        outcome.judge(Failure::Unimplemented(format!("the node does not have {lacks}")));
         return outcome;
     }
     let mut test = Test::new(bench, case, framing);
@@ -197,11 +205,11 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
     let result = result.unwrap_or_else(|_| Err(Failure::Suite("the case panicked: see standard error".into())));
     let (ends, observed, remarks) = test.results();
     if let Err(failure) = result {
-        outcome.judge(case, failure);
+        outcome.judge(failure);
     } else {
         outcome.outcome = observed.map(str::to_owned);
         if !case.allowed.is_empty() && !observed.is_some_and(|observed| case.allowed.contains(&observed)) {
-            outcome.judge(case, Failure::wrong(case.allowed.join(", or "), observed.unwrap_or("no outcome")));
+            outcome.judge(Failure::wrong(case.allowed.join(", or "), observed.unwrap_or("no outcome")));
         }
         let ended = match (case.end, ends) {
             (End::Free, _) => Ok(()),
@@ -210,15 +218,15 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
             (_, None) => Err(Failure::Suite("the case names no connection whose end is judged".into())),
         };
         if let Err(failure) = ended {
-            outcome.judge(case, failure);
+            outcome.judge(failure);
         }
     }
     for remark in remarks {
-        outcome.judge(case, Failure::wrong(remark.expected, remark.actual).breaks(remark.requirement));
+        outcome.judge(Failure::wrong(remark.expected, remark.actual).breaks(remark.requirement));
     }
     if let Some(dead) = test.subjects().iter().find(|subject| subject.id().is_some() && !subject.lives()) {
         let failure = Failure::wrong("a node that goes on", format!("its process has ended: {}", dead.errors()));
-        outcome.judge(case, failure);
+        outcome.judge(failure);
     }
     if outcome.verdict != Verdict::Pass {
         outcome.wire = test.log.entries();
@@ -230,11 +238,11 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
 
 impl Outcome {
     /// Adds what a failure means.
-    fn judge(&mut self, case: &Case, failure: Failure) {
+    pub(crate) fn judge(&mut self, failure: Failure) {
         let (verdict, requirement, expected, actual) = match failure {
             Failure::Wrong { requirement, expected, actual } => {
-                let id = requirement.or(case.proves.first().copied());
-                let verdict = match id.and_then(requirement::find).map(|requirement| requirement.strength) {
+                let id = requirement.map(str::to_owned).or_else(|| self.proves.first().cloned());
+                let verdict = match id.as_deref().and_then(requirement::find).map(|requirement| requirement.strength) {
                     Some(Strength::Must) | None => Verdict::Fail,
                     Some(Strength::Should) => Verdict::NotStrict,
                     Some(Strength::May) => Verdict::Informational,
@@ -255,8 +263,8 @@ impl Outcome {
         if rank(verdict) > rank(self.verdict) {
             self.verdict = verdict;
         }
-        let sentence = requirement.and_then(requirement::find).map(|requirement| requirement.sentence.clone());
-        self.findings.push(Finding { requirement: requirement.map(str::to_owned), sentence, expected, actual });
+        let sentence = requirement.as_deref().and_then(requirement::find).map(|requirement| requirement.sentence.clone());
+        self.findings.push(Finding { requirement, sentence, expected, actual });
     }
 }
 

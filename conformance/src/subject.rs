@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -198,7 +198,7 @@ impl Ready {
 }
 
 /// The end of what a process says on standard error.
-type Said = Arc<Mutex<String>>;
+pub(crate) type Said = Arc<Mutex<String>>;
 
 /// A node under test that runs.
 #[derive(Debug)]
@@ -330,7 +330,8 @@ impl Process {
     }
 }
 
-fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) {
+/// Keeps the end of what comes from a stream, until it ends.
+pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = stream.by_ref().read(&mut piece) {
@@ -340,5 +341,5 @@ fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) 
             let start = (too_much..=said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(0);
             said.drain(..start);
         }
-    });
+    })
 }

@@ -122,8 +122,13 @@ impl<'b> Test<'b> {
     }
 
     /// The name of the case.
-    pub fn case(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.case.name
+    }
+
+    /// The requirement that the case proves first.
+    pub fn proves(&self) -> &'static str {
+        self.case.proves.first().copied().unwrap_or_default()
     }
 
     /// Uses a node that runs as by default, with these changes, and may serve other cases at the same time.
@@ -193,6 +198,27 @@ impl<'b> Test<'b> {
         let mut peer = self.dial(&subject)?;
         peer.handshake()?;
         Ok(peer)
+    }
+
+    /// A connection to a node that listens, which has come up.
+    pub fn up_at(&mut self, subject: &Subject) -> Step<Peer> {
+        let mut peer = self.dial(subject)?;
+        peer.handshake()?;
+        Ok(peer)
+    }
+
+    /// The same, as a node that may have been connected before: tried until the node under test has found out that the old connection is lost.
+    pub fn up_again(&mut self, subject: &Subject, node: &str) -> Step<Peer> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let mut peer = self.dial(subject)?;
+            peer.greets.node = node.to_owned();
+            match peer.handshake() {
+                Ok(()) => return Ok(peer),
+                Err(failure) if Instant::now() >= until => return Err(failure),
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
     }
 
     /// A place where nodes can connect to.

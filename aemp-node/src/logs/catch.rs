@@ -1,12 +1,10 @@
 //! The records of other nodes, for this program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use aemp_proto::framing::Elements;
@@ -20,6 +18,7 @@ use super::backlog::{Backlog, Entry};
 use super::record::{LogLevel, Record};
 use super::{CONNECT, CONTEXT, lost_text, now};
 use crate::handle::{Node, Stopped};
+use crate::waiting::{Giver, Taker, waiting};
 
 /// The records of all other nodes of the network ([`Node::catch_logs`]). Those of one node come in order.
 ///
@@ -27,14 +26,10 @@ use crate::handle::{Node, Stopped};
 pub struct CaughtLogs {
     node: Node,
     port: PortId,
-    shared: Arc<Mutex<Pending>>,
+    records: Taker<Waiting>,
 }
 
-struct Pending {
-    backlog: Backlog<NodeId, Record>,
-    waker: Option<Waker>,
-    ended: bool,
-}
+type Waiting = Backlog<NodeId, Record>;
 
 /// Octets of records that wait for whoever takes them.
 const WAITING: usize = 16 << 20;
@@ -43,7 +38,7 @@ impl Node {
     /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that come later, too.
     ///
     /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or cannot be reached
-    /// (a warning). Nobody can be asked for fatal records only: that level counts as the next one.
+    /// (a warning). One that does not listen can be asked only if this node does. Nobody can be asked for fatal records only: that level counts as the next one.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -77,32 +72,17 @@ impl Node {
     ///
     /// When the node has ended.
     pub async fn catch_logs(&self, level: LogLevel) -> Result<CaughtLogs, Stopped> {
-        let pending = Pending { backlog: Backlog::new(WAITING), waker: None, ended: false };
-        let shared = Arc::new(Mutex::new(pending));
-        let teller = Teller(shared.clone());
+        let (giver, records) = waiting(Backlog::new(WAITING));
         let level = level.max(LogLevel::ALERT);
-        let port = self.with(move |context| Follower::begin(context, level, teller)).await?;
-        Ok(CaughtLogs { node: self.clone(), port, shared })
+        let port = self.with(move |context| Follower::begin(context, level, giver)).await?;
+        Ok(CaughtLogs { node: self.clone(), port, records })
     }
 }
 
 impl CaughtLogs {
     /// Waits for the next record; `None` when the node has ended. Nothing is lost when this is cancelled.
     pub async fn next(&mut self) -> Option<Record> {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&self, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
-        let mut pending = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match pending.backlog.pop() {
-            Some(Entry::Kept(record)) => Poll::Ready(Some(record)),
-            Some(Entry::Lost(node, lost)) => Poll::Ready(Some(of_our_own(&node, LogLevel::WARN, lost_text(lost)))),
-            None if pending.ended => Poll::Ready(None),
-            None => {
-                pending.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
+        self.records.next(take).await
     }
 }
 
@@ -110,7 +90,7 @@ impl Stream for CaughtLogs {
     type Item = Record;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<Record>> {
-        self.poll(context)
+        self.records.poll(context, take)
     }
 }
 
@@ -125,45 +105,29 @@ fn of_our_own(node: &NodeId, level: LogLevel, text: String) -> Record {
     Record { node: node.clone(), time: now(), context: CONTEXT.to_owned(), level, text }
 }
 
-/// The half on the node's thread: with it goes the hope of more.
-struct Teller(Arc<Mutex<Pending>>);
-
-impl Teller {
-    fn change(&self, change: impl FnOnce(&mut Pending)) {
-        let waker = {
-            let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut pending);
-            pending.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn tell(&self, record: Record) {
-        let octets = record.context.len() + record.text.len();
-        self.change(|pending| pending.backlog.push(record.node.clone(), octets, record));
-    }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.change(|pending| pending.ended = true);
-    }
+fn take(waiting: &mut Waiting) -> Option<Record> {
+    Some(match waiting.pop()? {
+        Entry::Kept(record) => record,
+        Entry::Lost(node, lost) => of_our_own(&node, LogLevel::WARN, lost_text(lost)),
+    })
 }
 
 /// Asks each node of the network for its records, and again whenever it was lost.
 struct Follower {
     level: LogLevel,
     port: PortId,
-    teller: Teller,
+    giver: Giver<Waiting>,
     nodes: RefCell<BTreeMap<NodeId, Followed>>,
+    /// Others can connect to this node.
+    listens: Cell<bool>,
 }
 
 #[derive(Default)]
 struct Followed {
     /// It is in the database.
     listed: bool,
+    /// With addresses.
+    listens: bool,
     /// It was asked, and has not been lost since.
     asked: bool,
     /// It is known to have been asked.
@@ -178,13 +142,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The family of the database that has the nodes of the network.
+/// The family of the database that has the nodes of the network, with their addresses.
 const NODES: &str = "'l";
 
+/// The family that has the global nodes.
+const GLOBALS: &str = "'g";
+
 impl Follower {
-    fn begin(context: &mut Context<'_>, level: LogLevel, teller: Teller) -> PortId {
+    fn begin(context: &mut Context<'_>, level: LogLevel, giver: Giver<Waiting>) -> PortId {
         let port = context.port_without_code();
-        let follower = Rc::new(Follower { level, port: port.clone(), teller, nodes: RefCell::default() });
+        let follower =
+            Rc::new(Follower { level, port: port.clone(), giver, nodes: RefCell::default(), listens: Cell::default() });
         let this = follower.clone();
         context.receive(&port, move |context, elements| {
             this.take_in(context, elements);
@@ -203,7 +171,7 @@ impl Follower {
             && let Ok((time, context, level, text)) = elements.rest::<(f64, String, i64, String)>()
             && let Some(level) = LogLevel::from_wire(level)
         {
-            self.teller.tell(Record { node, time, context, level, text });
+            self.tell(Record { node, time, context, level, text });
         }
     }
 
@@ -217,14 +185,18 @@ impl Follower {
                 }
             }
         }
-        for node in changes.added.keys().chain(changes.changed.keys()).filter_map(|node| NodeId::new(node).ok()) {
-            if node != *context.node() {
-                let mut nodes = self.nodes.borrow_mut();
-                let followed = nodes.entry(node.clone()).or_default();
-                (followed.listed, followed.failures) = (true, 0);
-                drop(nodes);
-                self.ask(context, &node)?;
+        for (node, addresses) in changes.added.iter().chain(&changes.changed) {
+            let Ok(node) = NodeId::new(node) else { continue };
+            let listens = matches!(addresses, Value::Array(addresses) if !addresses.is_empty());
+            if node == *context.node() {
+                self.listens.set(listens);
+                continue;
             }
+            let mut nodes = self.nodes.borrow_mut();
+            let followed = nodes.entry(node.clone()).or_default();
+            (followed.listed, followed.listens, followed.failures) = (true, listens, 0);
+            drop(nodes);
+            self.ask(context, &node)?;
         }
         Ok(())
     }
@@ -256,29 +228,59 @@ impl Follower {
         }
     }
 
-    fn lost(self: &Rc<Self>, context: &mut Context<'_>, node: NodeId, reasons: &Reasons) {
+    fn lost(self: &Rc<Self>, context: &mut Context<'_>, node: NodeId, reasons: &Reasons) -> Outcome {
         let mut nodes = self.nodes.borrow_mut();
-        let Some(followed) = nodes.get_mut(&node) else { return };
+        let Some(followed) = nodes.get_mut(&node) else { return Ok(()) };
         followed.asked = false;
         let why = reasons.values().last().and_then(Value::as_text).unwrap_or_default();
+        // One that does not listen has to connect first.
+        let can_connect = !followed.listens && self.listens.get();
         if std::mem::take(&mut followed.answered) {
             self.note(&node, LogLevel::WARN, format!("it is lost, perhaps with records: {why}"));
-        } else if followed.listed && followed.failures == 0 {
-            self.note(&node, LogLevel::WARN, format!("it cannot be asked for its records: {why}"));
+        } else if followed.listed && followed.failures == u32::from(can_connect) {
+            let hint = if followed.listens || self.listens.get() { "" } else { "; it could connect if this node listened" };
+            self.note(&node, LogLevel::WARN, format!("it cannot be asked for its records: {why}{hint}"));
         }
         if !followed.listed {
             nodes.remove(&node);
-            return;
+            return Ok(());
         }
         let pause = PAUSE.saturating_mul(1 << followed.failures.min(10)).min(LONGEST_PAUSE);
         followed.failures += 1;
+        drop(nodes);
+        if can_connect {
+            self.have_it_connect(context, &node)?;
+        }
         let this = self.clone();
         context.after(pause, move |context| this.ask(context, &node));
+        Ok(())
+    }
+
+    /// Has a node that does not listen connect to this one: the global node that it is connected with has it send something here (`NODE-12`).
+    fn have_it_connect(&self, context: &mut Context<'_>, node: &NodeId) -> Outcome {
+        let request = ("snd", node.port(""), "snd", self.port.clone());
+        if let Some(master) = context.master().cloned() {
+            context.send(&master.port(""), &request)?;
+        }
+        context.db_keys(GLOBALS, move |context, globals| {
+            for global in globals.map_err(|error| error.to_string())?.iter().filter_map(|global| NodeId::new(global).ok()) {
+                if global != *context.node() && Some(&global) != context.master() {
+                    context.send(&global.port(""), &request)?;
+                }
+            }
+            Outcome::Ok(())
+        });
+        Ok(())
+    }
+
+    fn tell(&self, record: Record) {
+        let octets = record.context.len() + record.text.len();
+        self.giver.give(|waiting| waiting.push(record.node.clone(), octets, record));
     }
 
     fn note(&self, node: &NodeId, level: LogLevel, text: String) {
         if self.level.covers(level) {
-            self.teller.tell(of_our_own(node, level, text));
+            self.tell(of_our_own(node, level, text));
         }
     }
 }

@@ -69,6 +69,12 @@ pub(super) fn untrusted(error: &Error, node: &str) -> String {
     }
 }
 
+/// What is wrong with the dates of a certificate that is taken all the same.
+pub(super) fn out_of_date(whose: &str, error: &CertificateError) -> String {
+    let what = if *error == CertificateError::NotValidYet { "is not valid yet" } else { "has expired" };
+    format!("{whose} certificate {what}; who trusts it itself takes it all the same [TLS-14]")
+}
+
 /// Why an own certificate cannot be used.
 pub(super) fn unusable(error: &Error) -> String {
     match error {

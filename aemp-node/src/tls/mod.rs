@@ -34,7 +34,7 @@ use crate::early::WithEarly;
 ///
 /// Either all nodes share one self-signed certificate, which each of them trusts itself ([`shared`](Self::shared)); or each has its own, issued by an
 /// authority that all of them trust for this network ([`issued`](Self::issued)). A certificate that is trusted itself is compared as it is, and
-/// its dates do not count; one that an authority has issued is taken while it is valid.
+/// its dates do not count, but for a warning (`TLS-14`); one that an authority has issued is taken while it is valid.
 #[derive(Clone)]
 pub struct Certificates {
     identity: Arc<CertifiedKey>,
@@ -152,6 +152,17 @@ impl Certificates {
             .map_err(|error| CertificatesError::Untrusted(explain::untrusted(&error, node)))
     }
 
+    /// What is wrong with the dates of this node's own certificate, if it is trusted itself (`TLS-14`).
+    pub(crate) fn own_out_of_date(&self) -> Option<String> {
+        self.out_of_date(self.identity.cert.first()?, "this node's own")
+    }
+
+    fn out_of_date(&self, certificate: &CertificateDer<'_>, whose: &str) -> Option<String> {
+        let is_pinned = self.trust.pinned.contains(certificate);
+        let error = verify::out_of_date(certificate, UnixTime::now()).filter(|_| is_pinned)?;
+        Some(explain::out_of_date(whose, &error))
+    }
+
     /// Trusts what another one trusts, too.
     pub(crate) fn with_trust_of(mut self, other: &Certificates) -> Self {
         self.trust = self.trust.with(&other.trust).expect("both can be used");
@@ -201,7 +212,13 @@ impl Certificates {
             }
         };
         match outcome {
-            Ok(stream) => Ok(Secured::new(stream, node)),
+            Ok(stream) => {
+                let theirs = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                if let Some(error) = theirs.and_then(|theirs| self.out_of_date(theirs, "the other side's")) {
+                    tracing::warn!(peer = node, %error, "a certificate is taken outside of its time");
+                }
+                Ok(Secured::new(stream, node))
+            }
             Err((error, stream)) => {
                 hear_out(stream).await;
                 Err(explain::failure(error, node))

@@ -170,6 +170,18 @@ fn stranger(error: Error) -> Error {
     if is_stranger { CertificateError::UnknownIssuer.into() } else { error }
 }
 
+/// What is wrong with the dates of a certificate, if anything is.
+pub(super) fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<CertificateError> {
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    // There is no authority to trust it: its own dates are looked at before that.
+    let usage = webpki::KeyUsage::server_auth();
+    match certificate.verify_for_usage(&[], &[], &[], now, usage, None, None).err()? {
+        webpki::Error::CertExpired { .. } => Some(CertificateError::Expired),
+        webpki::Error::CertNotValidYet { .. } => Some(CertificateError::NotValidYet),
+        _ => None,
+    }
+}
+
 /// Whether a certificate is made out to a node: by a DNS name that is its ID, or a URI `aemp:NODEID`.
 pub(super) fn names_node(certificate: &CertificateDer<'_>, node: &str) -> bool {
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return false };

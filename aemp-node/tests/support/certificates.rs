@@ -9,8 +9,14 @@ pub const RECORDED: &str = include_str!("../recorded/shared_certificate.pem");
 
 /// A self-signed certificate and its key.
 pub fn shared() -> String {
+    shared_for([2000, 3000])
+}
+
+/// The same, valid in these years.
+pub fn shared_for(years: [i32; 2]) -> String {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
+    [params.not_before, params.not_after] = years.map(|year| date_time_ymd(year, 1, 1));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.self_signed(&key).expect("a certificate").pem() + &key.serialize_pem()
 }

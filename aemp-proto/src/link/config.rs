@@ -31,8 +31,11 @@ pub struct Config {
     pub send: Vec<Method>,
     /// Methods that are accepted, best first (`AUTH-21`). `cleartext` and `tls_anon` only if they are put here (`AUTH-22`).
     pub accept: Vec<Method>,
-    /// Framings that are offered and sent, best first.
+    /// Framings that are offered, best first: the peer sends in one of them.
     pub framings: Vec<Framing>,
+    /// Framings that may be sent: of these, the first in the peer's list is (`AUTH-7`), and storable only where nothing else is left
+    /// (`STORABLE-15`). At first `None`: those that are offered.
+    pub send_framings: Option<Vec<Framing>>,
     /// Whether TLS is wanted.
     pub tls: Tls,
     /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
@@ -68,6 +71,7 @@ impl Config {
             send: Method::DEFAULT_SENT.into(),
             accept: Method::DEFAULT_ACCEPTED.into(),
             framings: Framing::DEFAULT.into(),
+            send_framings: None,
             tls: Tls::Off,
             keys: BTreeMap::from([("provider".into(), concat!("aemp-proto-", env!("CARGO_PKG_VERSION")).into())]),
             limits: Limits::default(),
@@ -118,7 +122,8 @@ impl Config {
     /// The framing to send in to a peer that can receive `offered` (`AUTH-7`): storable only where nothing else is left
     /// (`STORABLE-15`).
     pub(super) fn choose_framing(&self, offered: &[String]) -> Option<Framing> {
-        let usable = || offered.iter().filter_map(|name| Framing::from_name(name)).filter(|it| self.framings.contains(it));
+        let sendable = self.send_framings.as_ref().unwrap_or(&self.framings);
+        let usable = || offered.iter().filter_map(|name| Framing::from_name(name)).filter(|it| sendable.contains(it));
         usable().find(|framing| *framing != Framing::Storable).or_else(|| usable().next())
     }
 }

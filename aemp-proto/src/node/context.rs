@@ -32,6 +32,11 @@ impl<'a> Context<'a> {
         &self.core.id
     }
 
+    /// The node's master. A global node has none.
+    pub fn master(&self) -> Option<&NodeId> {
+        self.core.global.master()
+    }
+
     /// The port in whose name this runs; `None` if there is none, or it has ended.
     pub fn own_port(&mut self) -> Option<PortId> {
         let port = self.port?;

@@ -122,22 +122,35 @@ fn kil1(core: &mut Core, mut elements: Elements<'_>) {
     }
 }
 
-/// Where a node may have us send something: in secure mode only to itself, and never a request to another node, ourselves included, since that
-/// would come with our authority (`NODE-10`).
+/// Where a node may have us send something.
 fn destination(core: &Core, elements: &mut Elements<'_>, asker: Option<&NodeId>) -> Option<PortId> {
-    let to: PortId = elements.name()?.parse().ok()?;
-    let allowed = match asker {
+    port_id(elements).filter(|to| may_send(core, to, asker))
+}
+
+fn port_id(elements: &mut Elements<'_>) -> Option<PortId> {
+    elements.name()?.parse().ok()
+}
+
+/// Whether a node may have us send something there: in secure mode only to itself, and never a request to another node, ourselves included, since
+/// that would come with our authority (`NODE-10`).
+fn may_send(core: &Core, to: &PortId, asker: Option<&NodeId>) -> bool {
+    match asker {
         Some(asker) if core.config.secure => to.node() == asker,
         Some(asker) => to.node() == asker || !to.port().is_empty(),
         None => true,
-    };
-    allowed.then_some(to)
+    }
 }
 
 fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
-    if let Some(to) = destination(core, &mut elements, asker) {
+    let Some(to) = port_id(&mut elements) else { return };
+    if may_send(core, &to, asker) || (!core.config.secure && is_for_a_port(elements.clone())) {
         core.relay_or_report(&to, elements);
     }
+}
+
+/// Whether a request is a `snd` to what is no node port. It gives nobody more than he has, and ends there (`NODE-12`).
+fn is_for_a_port(mut request: Elements<'_>) -> bool {
+    request.name().is_some_and(|name| name == "snd") && port_id(&mut request).is_some_and(|to| !to.port().is_empty())
 }
 
 fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {

@@ -48,7 +48,7 @@ pub(super) const fn accepting<const N: usize>(
 
 /// Does the attempt that has the name of the case. Its connection is the one whose end is judged.
 pub(super) fn accepted(t: &mut Test<'_>, table: &[Attempt], change: impl FnOnce(&mut Start)) -> Step {
-    let attempt = table.iter().find(|attempt| attempt.name == t.case());
+    let attempt = table.iter().find(|attempt| attempt.name == t.name());
     let attempt = attempt.ok_or_else(|| Failure::Suite("a case without its attempt".into()))?;
     let mut peer = met(t, change)?;
     peer.read_greeting()?;

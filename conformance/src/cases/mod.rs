@@ -2,26 +2,55 @@
 
 mod attempt;
 mod authentication;
+mod connections;
+mod ending;
 mod first_steps;
+mod global_vectors;
 mod greeting;
 mod limits;
+mod logs;
+mod losing;
+mod mutual;
+mod ports;
+mod queues;
 mod refused_authentications;
 mod refused_greetings;
+mod relays;
+mod requests;
+mod runs;
 mod security;
+mod spawning;
 mod tls;
+mod trust;
+mod watching;
 
 use crate::case::Case;
 
 /// All of them, in the order in which a port is written.
 pub fn all() -> Vec<&'static Case> {
-    first_steps::CASES
-        .iter()
-        .chain(greeting::cases())
-        .chain(refused_greetings::cases())
-        .chain(authentication::cases())
-        .chain(refused_authentications::cases())
-        .chain(tls::cases())
-        .chain(limits::CASES)
-        .chain(security::CASES)
-        .collect()
+    let mut all: Vec<&'static Case> = Vec::new();
+    all.extend(first_steps::CASES);
+    all.extend(greeting::cases());
+    all.extend(refused_greetings::cases());
+    all.extend(authentication::cases());
+    all.extend(refused_authentications::cases());
+    all.extend(tls::cases());
+    all.extend(trust::cases());
+    all.extend(limits::CASES);
+    all.extend(security::CASES);
+    all.extend(ports::CASES);
+    all.extend(requests::CASES);
+    all.extend(relays::CASES);
+    all.extend(watching::CASES);
+    all.extend(ending::CASES);
+    all.extend(spawning::CASES);
+    all.extend(losing::CASES);
+    all.extend(queues::CASES);
+    all.extend(runs::CASES);
+    all.extend(connections::CASES);
+    all.extend(mutual::ORDERS);
+    all.extend(mutual::SEEDS);
+    all.extend(logs::CASES);
+    all.extend(global_vectors::CASES.iter());
+    all
 }

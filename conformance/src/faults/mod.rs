@@ -12,6 +12,8 @@ mod packets;
 pub use catalogue::{Entry, all, find};
 pub use front::run as stand_in_front;
 
+use std::ops::ControlFlow;
+
 use aemp_proto::value::Value;
 
 use crate::run::{self, Declared, Planned, Verdict};
@@ -151,6 +153,7 @@ pub fn failed_by(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: 
         if outcome.verdict == Verdict::Fail {
             failed.push(outcome.case);
         }
+        ControlFlow::Continue(())
     });
     failed.sort_unstable();
     failed

@@ -84,7 +84,7 @@ impl Peer {
     }
 
     /// The next packet that has come whole, if there is one.
-    fn scan(&mut self) -> Step<Option<Message>> {
+    pub(super) fn scan(&mut self) -> Step<Option<Message>> {
         let receives = self.receives.ok_or_else(|| Failure::Suite("packets before authentication".into()))?;
         let scanner = self.scanner.get_or_insert_with(|| Scanner::new(receives, Limits::default()));
         let found = scanner.scan(&self.input).map_err(|error| {
@@ -132,10 +132,16 @@ impl Peer {
         }
     }
 
-    /// A node may ask whether this side lives [PEER-10]; it should not be given up for that.
+    /// A node may ask whether this side lives [PEER-10], by an echo to itself; it should not be given up for that.
     fn answer_sign_of_life(&mut self, message: &Message) -> Step {
-        if message.port().is_empty() && message.tag() == "snd" && message.elements.len() == 3 {
-            self.send(&json!([]))?;
+        if !message.port().is_empty() || message.tag() != "snd" {
+            return Ok(());
+        }
+        let Some(to) = message.elements.get(2).and_then(Json::as_str) else { return Ok(()) };
+        let (node, port) = to.split_once('#').unwrap_or((to, ""));
+        if self.greeting.as_ref().is_some_and(|greeting| greeting.node.as_str() == node) {
+            let echo = std::iter::once(json!(port)).chain(message.elements[3..].iter().cloned()).collect();
+            self.send(&echo)?;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! The suite's side of one connection: it does as it is told, right or wrong, and keeps what comes.
 
+mod contract;
 mod greeting;
 mod inbox;
 mod stream;
 mod tls;
 
+pub use contract::{same, to_port};
 pub use greeting::Greets;
 pub use inbox::{Message, json};
 pub use stream::Stream;

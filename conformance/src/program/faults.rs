@@ -54,7 +54,7 @@ impl Faults {
                 &bench([&front[..], &self.command[..]].concat())?,
                 &planned,
                 &declared,
-                self.selection.jobs,
+                self.selection.jobs(),
             );
             failed.iter().for_each(|case| say(format_args!("    {case}")));
         }

@@ -75,7 +75,7 @@ impl Node {
         let planned = run::plan(&cases::all(), &framings, |name| self.selection.wants(name));
         let planned = self.selection.order(&planned);
         let mut report = self.selection.report(&ready.name, &ready.version, Some(ready.clone()), planned.len())?;
-        run::run(&bench, &planned, &declared, self.selection.jobs, |outcome| report.take(outcome));
+        run::run(&bench, &planned, &declared, self.selection.jobs(), |outcome| report.take(outcome));
         report.end()
     }
 }

@@ -1,6 +1,7 @@
 //! Which cases run, how, and where it is written down what came of them: the same for all that is tested.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -35,9 +36,12 @@ pub(super) struct Selection {
     /// Runs the cases in an order drawn from this number, and draws from it whatever else is left to chance
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Runs one case after the other, and stops at the first that fails: for whoever writes a port, step by step
+    #[arg(long, conflicts_with_all = ["seed", "repeat"])]
+    first: bool,
     /// How many cases run at the same time
     #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(super) jobs: usize,
+    jobs: usize,
     /// Seconds to wait for what has to come
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     patience: f64,
@@ -59,6 +63,10 @@ impl Selection {
     pub(super) fn wants(&self, name: &str) -> bool {
         let fits = |patterns: &[String]| patterns.iter().any(|pattern| pattern::fits(pattern, name));
         (self.run.is_empty() || fits(&self.run)) && !fits(&self.skip)
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        if self.first { 1 } else { self.jobs }
     }
 
     pub(super) fn patience(&self) -> Result<Duration, Stop> {
@@ -114,7 +122,7 @@ impl Selection {
             outcomes: Vec::with_capacity(total),
         };
         let progress = io::stderr().is_terminal();
-        Ok(Running { selection: self, expected, results, total, progress })
+        Ok(Running { selection: self, expected, results, total, progress, is_enough: false })
     }
 }
 
@@ -125,18 +133,25 @@ pub(super) struct Running<'s> {
     results: Results,
     total: usize,
     progress: bool,
+    /// The first failure was the only one that is wanted.
+    is_enough: bool,
 }
 
 impl Running<'_> {
-    /// Takes what came of a case, and shows it if it is of interest.
-    pub(super) fn take(&mut self, mut outcome: Outcome) {
+    /// Takes what came of a case, and shows it if it is of interest. Says whether more is wanted.
+    pub(super) fn take(&mut self, mut outcome: Outcome) -> ControlFlow<()> {
+        if self.is_enough {
+            return ControlFlow::Break(());
+        }
         self.expected.judge(&mut outcome);
         self.clear_progress();
         if let Some(shown) = text::shown(&outcome, self.selection.verbose) {
             say(shown);
         }
+        self.is_enough = self.selection.first && outcome.is_unexpected();
         self.results.outcomes.push(outcome);
         self.show_progress();
+        if self.is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn show_progress(&self) {

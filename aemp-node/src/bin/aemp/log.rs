@@ -7,13 +7,15 @@ use aemp_node::{LogLevel, Record};
 use clap::Args;
 
 use crate::ask::json;
-use crate::options::Join;
+use crate::options::{Join, Reachable};
 use crate::{Failure, say};
 
 #[derive(Args)]
 pub(crate) struct Log {
     #[command(flatten)]
     join: Join,
+    #[command(flatten)]
+    reachable: Reachable,
     /// The least important level that is shown: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info, debug, trace
     #[arg(long, default_value_t = LogLevel::INFO)]
     level: LogLevel,
@@ -24,7 +26,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (node, _) = self.join.join_network().await?;
+        let (node, _) = self.join.join_reachable(self.reachable).await?;
         let mut caught = node.catch_logs(self.level).await.map_err(Failure::refused)?;
         while let Some(record) = caught.next().await {
             if self.json { say(json(&as_value(record))?)? } else { say(line(&record))? }

@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-use options::Join;
+use options::{Join, Reachable};
 
 /// Talks AEMP: messages between named ports on many hosts, over a wire that a person can type.
 ///
@@ -83,9 +83,13 @@ enum Command {
         verb: database::Verb,
     },
     /// Shows which node is connected to which, as a tree from one node on
+    ///
+    /// Of nodes that cannot be asked, those that do not listen among them, the connections are shown of which others tell.
     Trace {
         #[command(flatten)]
         join: Join,
+        #[command(flatten)]
+        reachable: Reachable,
         /// The node to begin with; without it, the seed
         node: Option<String>,
         #[command(flatten)]
@@ -156,7 +160,7 @@ async fn main() -> ExitCode {
         Command::Mon { join, port } => ask::mon(join, &port).await,
         Command::Nodes { join, json } => database::nodes(join, json).await,
         Command::Db { join, verb } => verb.run(join).await,
-        Command::Trace { join, node, form } => trace::trace(join, node.as_deref(), form).await,
+        Command::Trace { join, reachable, node, form } => trace::trace(join, reachable, node.as_deref(), form).await,
         Command::Log(log) => log.run().await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,

@@ -66,6 +66,15 @@ pub(crate) struct Join {
     seed: Vec<String>,
 }
 
+/// How to be reached by nodes that do not listen.
+#[derive(Args)]
+pub(crate) struct Reachable {
+    /// An address to listen on, such as `*:*`, for nodes that do not listen: they have to connect to this program before they can be asked. They
+    /// are told to by a node that they are connected with, unless one of the two is in secure mode
+    #[arg(long, value_name = "HOST:PORT")]
+    bind: Vec<String>,
+}
+
 impl Identity {
     pub(crate) fn config(&self, default_id: &str) -> Result<Config, Failure> {
         let id = expand(self.node_id.as_deref().unwrap_or(default_id))?;
@@ -175,15 +184,20 @@ fn expand(id: &str) -> Result<String, Failure> {
 impl Join {
     /// Starts a node and waits until it has reached the seed.
     pub(crate) async fn join(self) -> Result<Node, Failure> {
-        self.reach().await.map(|(node, _)| node)
+        self.reach(Vec::new()).await.map(|(node, _)| node)
     }
 
     /// Starts a node and waits until it has a master, which is the seed: from then on it knows the network.
     pub(crate) async fn join_network(self) -> Result<(Node, NodeId), Failure> {
+        self.join_reachable(Reachable { bind: Vec::new() }).await
+    }
+
+    /// The same, and listens.
+    pub(crate) async fn join_reachable(self, reachable: Reachable) -> Result<(Node, NodeId), Failure> {
         /// How long a seed has to become global.
         const PATIENCE: Duration = Duration::from_secs(5);
         let addresses = self.seed.join(", ");
-        let (node, mut events) = self.reach().await?;
+        let (node, mut events) = self.reach(reachable.bind).await?;
         let master = async {
             loop {
                 match events.recv().await {
@@ -200,8 +214,9 @@ impl Join {
     }
 
     /// Starts a node and waits until it has reached the seed; what it tells from then on.
-    async fn reach(self) -> Result<(Node, Events), Failure> {
+    async fn reach(self, binds: Vec<String>) -> Result<(Node, Events), Failure> {
         let mut config = self.identity.config("aemp/%n/")?;
+        config.binds = binds;
         config.seeds = addresses("--seed", self.seed.clone())?;
         let node = Node::start(config).await.map_err(Failure::refused)?;
         let mut events = node.events();

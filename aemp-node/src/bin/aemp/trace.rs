@@ -8,9 +8,10 @@ use aemp_node::Node;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::value::Value;
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::ask::json;
-use crate::options::Join;
+use crate::options::{Join, Reachable};
 use crate::{Failure, say};
 
 /// How it is printed.
@@ -19,35 +20,54 @@ pub(crate) struct Form {
     /// Prints a graph in the language of Graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
-    /// Prints a JSON object: each node's connected nodes, or an error
+    /// Prints a JSON object: each node's `connected` nodes, and an `error` if it could not be asked and they are those of which others tell
     #[arg(long)]
     json: bool,
 }
 
-/// What each node answered: the nodes to which it is connected, or why that is not known.
-type Topology = BTreeMap<String, Result<BTreeSet<String>, String>>;
+/// What is known of each node.
+type Topology = BTreeMap<String, Known>;
+
+struct Known {
+    /// The nodes to which it is connected.
+    connected: BTreeSet<String>,
+    /// Why it could not say so itself.
+    error: Option<String>,
+}
 
 /// The request that nodes of the reference answer so, too (`NODE-11`).
 const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
 
-pub(crate) async fn trace(join: Join, first: Option<&str>, form: Form) -> Result<(), Failure> {
-    let (own, seed) = join.join_network().await?;
+/// How long a node has to answer, its connection included.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn trace(join: Join, reachable: Reachable, first: Option<&str>, form: Form) -> Result<(), Failure> {
+    let (own, seed) = join.join_reachable(reachable).await?;
     let first = match first {
         Some(id) => NodeId::new(id).map_err(|error| Failure::usage(format!("{id}: {error}")))?,
-        None => seed,
+        None => seed.clone(),
     };
     let mut topology = Topology::new();
-    let mut to_ask = VecDeque::from([first.clone()]);
-    while let Some(node) = to_ask.pop_front() {
+    // Each with one that is connected to it.
+    let mut to_ask = VecDeque::from([(first.clone(), seed)]);
+    while let Some((node, neighbour)) = to_ask.pop_front() {
         if topology.contains_key(node.as_str()) || node == *own.id() {
             continue;
         }
-        let connected = connected_nodes(&own, &node).await;
+        let mut answer = connected_nodes(&own, &node).await;
+        if answer.is_err() && !own.addresses().is_empty() && connects(&own, &node, &neighbour).await {
+            answer = connected_nodes(&own, &node).await;
+        }
+        let (mut connected, error) = match answer {
+            Ok(connected) => (connected, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         // This program is a node, too, and it is here only to ask.
-        let connected = connected.map(|nodes| nodes.into_iter().filter(|other| other != own.id()).collect::<Vec<_>>());
-        to_ask.extend(connected.iter().flatten().cloned());
-        topology.insert(node.to_string(), connected.map(|nodes| nodes.iter().map(NodeId::to_string).collect()));
+        connected.retain(|other| other != own.id());
+        to_ask.extend(connected.iter().map(|other| (other.clone(), node.clone())));
+        topology.insert(node.to_string(), Known { connected: connected.iter().map(NodeId::to_string).collect(), error });
     }
+    complete(&mut topology);
     if form.dot {
         say(dot(&topology))
     } else if form.json {
@@ -59,9 +79,27 @@ pub(crate) async fn trace(join: Join, first: Option<&str>, form: Form) -> Result
     }
 }
 
+/// Has a node connect to this one, by way of one that is connected to it (`NODE-12`); whether it does.
+async fn connects(own: &Node, node: &NodeId, neighbour: &NodeId) -> bool {
+    let Ok(mut mailbox) = own.mailbox().await else { return false };
+    let request = ("snd", node.port(""), "snd", mailbox.id());
+    // What it sends comes over a connection that it has made.
+    own.send(&neighbour.port(""), &request).is_ok() && matches!(timeout(PATIENCE, mailbox.recv()).await, Ok(Some(_)))
+}
+
+/// A connection has two ends: what a node could not say, the others do.
+fn complete(topology: &mut Topology) {
+    let silent: Vec<_> = topology.iter().filter(|(_, known)| known.error.is_some()).map(|(node, _)| node.clone()).collect();
+    for node in silent {
+        let others = topology.iter().filter(|(_, known)| known.connected.contains(&node));
+        let others = others.map(|(other, _)| other.clone()).collect();
+        if let Some(known) = topology.get_mut(&node) {
+            known.connected = others;
+        }
+    }
+}
+
 async fn connected_nodes(own: &Node, node: &NodeId) -> Result<Vec<NodeId>, String> {
-    /// How long a node has to answer, its connection included.
-    const PATIENCE: Duration = Duration::from_secs(5);
     let watch = own.watch(&node.port("")).await.map_err(|error| error.to_string())?;
     let (port, request) = (node.port(""), ("eval", UP_NODES));
     let answer = tokio::select! {
@@ -89,15 +127,15 @@ fn tree(topology: &Topology, node: &str, indent: &str, shown: &mut BTreeSet<Stri
     }
     lines.push_str(node);
     lines.push('\n');
-    let connected = match known {
-        Some(Ok(connected)) => connected,
-        Some(Err(error)) => return lines.push_str(&format!("{indent}└ ({error})\n")),
-        None => return,
-    };
-    for (place, other) in connected.iter().enumerate() {
-        let last = place + 1 == connected.len();
+    let Some(known) = known else { return };
+    let branch = |last| if last { "└ " } else { "├ " };
+    if let Some(error) = &known.error {
+        lines.push_str(&format!("{indent}{}({error})\n", branch(known.connected.is_empty())));
+    }
+    for (place, other) in known.connected.iter().enumerate() {
+        let last = place + 1 == known.connected.len();
         lines.push_str(indent);
-        lines.push_str(if last { "└ " } else { "├ " });
+        lines.push_str(branch(last));
         tree(topology, other, &format!("{indent}{}", if last { "  " } else { "│ " }), shown, lines);
     }
 }
@@ -107,9 +145,9 @@ fn dot(topology: &Topology) -> String {
     let mut graph = String::from("graph {\n");
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let mut connections = BTreeSet::new();
-    for (node, connected) in topology {
-        graph.push_str(&format!("  {}{}\n", quoted(node), if connected.is_err() { " [style=dashed]" } else { "" }));
-        for other in connected.iter().flatten() {
+    for (node, known) in topology {
+        graph.push_str(&format!("  {}{}\n", quoted(node), if known.error.is_some() { " [style=dashed]" } else { "" }));
+        for other in &known.connected {
             connections.insert(if node < other { (node, other) } else { (other, node) });
         }
     }
@@ -121,12 +159,11 @@ fn dot(topology: &Topology) -> String {
 }
 
 fn as_value(topology: &Topology) -> Value {
-    let about = |(node, connected): (&String, &Result<BTreeSet<String>, String>)| {
-        let about = match connected {
-            Ok(connected) => ("connected", Value::Array(connected.iter().map(|node| node.as_str().into()).collect())),
-            Err(error) => ("error", error.as_str().into()),
-        };
-        (node.clone(), Value::Map([(about.0.to_owned(), about.1)].into()))
+    let about = |(node, known): (&String, &Known)| {
+        let connected = Value::Array(known.connected.iter().map(|node| node.as_str().into()).collect());
+        let mut members = BTreeMap::from([("connected".to_owned(), connected)]);
+        members.extend(known.error.as_deref().map(|error| ("error".to_owned(), error.into())));
+        (node.clone(), Value::Map(members))
     };
     Value::Map(topology.iter().map(about).collect())
 }
@@ -136,14 +173,19 @@ mod tests {
     use super::*;
 
     fn topology() -> Topology {
-        let nodes = |nodes: &[&str]| Ok(nodes.iter().map(ToString::to_string).collect());
-        [
-            ("a".to_owned(), nodes(&["b", "c"])),
-            ("b".to_owned(), nodes(&["a", "c", "d\"e"])),
-            ("c".to_owned(), nodes(&["a", "b"])),
-            ("d\"e".to_owned(), Err("connect timeout".to_owned())),
-        ]
-        .into()
+        let known = |nodes: &[&str], error: Option<&str>| Known {
+            connected: nodes.iter().map(ToString::to_string).collect(),
+            error: error.map(str::to_owned),
+        };
+        let mut topology = Topology::from([
+            ("a".to_owned(), known(&["b", "c"], None)),
+            ("b".to_owned(), known(&["a", "c", "d\"e"], None)),
+            ("c".to_owned(), known(&["a", "b", "d\"e"], None)),
+            ("d\"e".to_owned(), known(&[], Some("connect timeout"))),
+            ("f".to_owned(), known(&[], Some("no known address"))),
+        ]);
+        complete(&mut topology);
+        topology
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! How octets and values are written, in the vectors and in the lines between suite and program.
+
+use std::collections::BTreeMap;
+
+use aemp_proto::value::{Integer, Value};
+use serde_json::{Map, Value as Json, json};
+
+use crate::wire;
+
+/// Octets of which the notation in hexadecimal is given.
+pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
+    let wrong = || format!("{:?} is not hexadecimal", digits.chars().take(40).collect::<String>());
+    let digit = |character: &u8| char::from(*character).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Ok(digit(high).ok_or_else(wrong)? << 4 | digit(low).ok_or_else(wrong)?),
+        _ => Err(wrong()),
+    });
+    pairs.collect()
+}
+
+/// Octets in one of the notations of the vectors.
+pub fn octets(notation: &Json) -> Result<Vec<u8>, String> {
+    if let Some(text) = notation["text"].as_str() {
+        return Ok(text.into());
+    }
+    if let Some(digits) = notation["hex"].as_str() {
+        return unhex(digits);
+    }
+    if let Some(digits) = notation["repeat"].as_str() {
+        let mut all = unhex(digits)?.repeat(times(&notation["times"])?);
+        match notation.get("then") {
+            Some(Json::String(digits)) => all.extend(unhex(digits)?),
+            Some(then) => all.extend(octets(then)?),
+            None => {}
+        }
+        return Ok(all);
+    }
+    let parts = notation["parts"].as_array().ok_or_else(|| format!("no octets are written so: {notation}"))?;
+    Ok(parts.iter().map(octets).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+fn times(times: &Json) -> Result<usize, String> {
+    times.as_u64().and_then(|times| times.try_into().ok()).ok_or_else(|| format!("{times} is no number of times"))
+}
+
+/// A value, also in the short forms of the vectors.
+pub fn value(notation: &Json) -> Result<Value, String> {
+    Ok(match notation {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(elements) => {
+            let mut values = Vec::new();
+            for element in elements {
+                match element.get("repeated") {
+                    Some(repeated) => values.resize(values.len() + times(&element["times"])?, value(repeated)?),
+                    None => values.push(value(element)?),
+                }
+            }
+            Value::Array(values)
+        }
+        Json::Object(object) => marked(object)?,
+        Json::Number(number) => return Err(format!("a bare number, {number}, where a value should be")),
+    })
+}
+
+fn marked(object: &Map<String, Json>) -> Result<Value, String> {
+    let text = |key: &str| object.get(key).and_then(Json::as_str);
+    if let Some(digits) = text("integer") {
+        let number = digits.parse().ok().and_then(|number: i128| Integer::try_from(number).ok());
+        return number.map(Value::Integer).ok_or_else(|| format!("{digits:?} is no integer"));
+    }
+    if let Some(digits) = text("float") {
+        return digits.parse().map(Value::Float).map_err(|_| format!("{digits:?} is no float"));
+    }
+    if let Some(digits) = text("bytes") {
+        return unhex(digits).map(Value::Bytes);
+    }
+    if let (Some(text), Some(number)) = (text("text"), object.get("times")) {
+        return Ok(Value::Text(text.repeat(times(number)?)));
+    }
+    if let Some(Json::Object(members)) = object.get("map") {
+        let members = members.iter().map(|(key, member)| Ok((key.clone(), value(member)?)));
+        return members.collect::<Result<_, String>>().map(Value::Map);
+    }
+    let depth = object.get("nested").ok_or_else(|| format!("no value is written so: {}", Json::from(object.clone())))?;
+    let keys = object.get("keys").and_then(Json::as_array).cloned().unwrap_or_else(|| vec![Json::Null]);
+    nested(times(depth)?, &keys)
+}
+
+fn nested(depth: usize, keys: &[Json]) -> Result<Value, String> {
+    let container = |level: usize, member: Option<Value>| match &keys[level % keys.len()] {
+        Json::String(key) => Value::Map(member.map(|member| (key.clone(), member)).into_iter().collect()),
+        _ => Value::Array(member.into_iter().collect()),
+    };
+    let outermost = (0..depth).rev().fold(None, |member, level| Some(container(level, member)));
+    outermost.ok_or_else(|| "a depth of 0".into())
+}
+
+/// Whether there is one of the short forms, which stand for what is large, in a notation.
+pub fn is_short_form(notation: &Json) -> bool {
+    match notation {
+        Json::Array(elements) => elements.iter().any(is_short_form),
+        Json::Object(object) => {
+            object.contains_key("times") || object.contains_key("nested") || object.values().any(is_short_form)
+        }
+        _ => false,
+    }
+}
+
+/// The notation of a value, without the short forms.
+pub fn notation(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => json!(value),
+        Value::Integer(integer) => json!({"integer": integer.to_string()}),
+        Value::Float(float) => json!({"float": float_digits(*float)}),
+        Value::Text(text) => json!(text),
+        Value::Bytes(octets) => json!({"bytes": wire::hex(octets)}),
+        Value::Array(values) => values.iter().map(notation).collect(),
+        Value::Map(members) => {
+            let members: BTreeMap<_, _> = members.iter().map(|(key, member)| (key, notation(member))).collect();
+            json!({"map": members})
+        }
+    }
+}
+
+fn float_digits(float: f64) -> String {
+    match float {
+        _ if float.is_nan() => "NaN".into(),
+        f64::INFINITY => "Inf".into(),
+        f64::NEG_INFINITY => "-Inf".into(),
+        _ => format!("{float:?}"),
+    }
+}
+
+/// Whether two values are the same: floats if their bits are, and any NaN as any other.
+pub fn same(left: &Value, right: &Value) -> bool {
+    compare(left, right, &|left, right| match (left, right) {
+        (Value::Float(left), Value::Float(right)) => left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan()),
+        _ => left == right,
+    })
+}
+
+/// Whether two values are the same but for what the specification leaves free: the digits of a float in a text or a key, and the
+/// sign of a zero.
+pub fn alike(left: &Value, right: &Value) -> bool {
+    let float = |text: &str| text.parse::<f64>().ok();
+    compare(left, right, &|left, right| match (left, right) {
+        (Value::Text(left), Value::Text(right)) => left == right || float(left).is_some() && float(left) == float(right),
+        _ => left == right || same(left, right),
+    })
+}
+
+/// Compares containers member by member, and what is in them by `equal`.
+fn compare(left: &Value, right: &Value, equal: &impl Fn(&Value, &Value) -> bool) -> bool {
+    match (left, right) {
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| compare(left, right, equal))
+        }
+        (Value::Map(left), Value::Map(right)) => {
+            left.len() == right.len()
+                && left.iter().zip(right).all(|((key, left), (other, right))| {
+                    equal(&Value::Text(key.clone()), &Value::Text(other.clone())) && compare(left, right, equal)
+                })
+        }
+        _ => equal(left, right),
+    }
+}
