@@ -28,6 +28,7 @@ mod slow_handshakes;
 mod spawning;
 mod storable;
 mod tls;
+mod trust;
 mod values;
 mod watching;
 
@@ -62,8 +63,9 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(mutual::SEEDS);
     all.extend(logs::CASES);
     all.extend(limits::CASES);
-    all.extend(slow_handshakes::CASES);
     all.extend(security::CASES);
+    all.extend(trust::cases());
+    all.extend(slow_handshakes::CASES);
     all.extend(global_vectors::CASES.iter());
     all
 }
