@@ -133,7 +133,7 @@ impl Core {
         }
         self.steps.push_back(Step::Recovered(index));
         self.tell_ready(index);
-        self.global.down(&node);
+        self.global.down(&node, self.now);
         match state {
             PeerState::Up(up) => {
                 self.closing.push(up.connection);
