@@ -1,5 +1,5 @@
 //! What several tests need.
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses a part of it")]
 
 pub mod community;
 pub mod globals;

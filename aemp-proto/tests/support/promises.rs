@@ -79,7 +79,8 @@ impl Community {
             ("steps", |tables| &mut tables.steps, 8 * (watches + hosts)),
             // The world takes these at once.
             ("events", |tables| &mut tables.events, 0),
-            ("actions", |tables| &mut tables.actions, 4 * tables.connections),
+            // As often as the world has written a part of what there was.
+            ("actions", |tables| &mut tables.actions, 100 * tables.connections),
             ("outputs", |tables| &mut tables.global.outputs, 0),
             // Nothing stays of a node that has gone.
             ("shards", |tables| &mut tables.global.shards, up + 1),

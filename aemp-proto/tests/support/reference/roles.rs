@@ -138,14 +138,14 @@ impl Roles {
     // --- what it sets ---
 
     pub fn set(&mut self, family: &str, key: &str, value: Value) {
-        self.change_own(family, [(key.to_owned(), value)].into(), &[]);
+        self.change_own(family, &[(key.to_owned(), value)].into(), &[]);
     }
 
     pub fn delete(&mut self, family: &str, key: &str) {
-        self.change_own(family, Entries::new(), &[key.to_owned()]);
+        self.change_own(family, &Entries::new(), &[key.to_owned()]);
     }
 
-    fn change_own(&mut self, family: &str, set: Entries, deleted: &[String]) {
+    fn change_own(&mut self, family: &str, set: &Entries, deleted: &[String]) {
         let own = self.own.entry(family.to_owned()).or_default();
         if set.iter().all(|(key, value)| own.get(key) == Some(value)) && !deleted.iter().any(|key| own.contains_key(key)) {
             return;
@@ -158,7 +158,7 @@ impl Roles {
         let Some(master) = self.master.clone() else { return };
         self.misdeeds.updates_without_database += usize::from(!self.registered);
         match deleted.is_empty() {
-            true => self.send(&master, ["g_upd".into(), family.into(), map(&set)]),
+            true => self.send(&master, ["g_upd".into(), family.into(), map(set)]),
             false => self.send(&master, ["g_upd".into(), family.into(), Value::Null, texts(deleted)]),
         }
     }
@@ -187,6 +187,13 @@ impl Roles {
                 self.take_master(node, true);
             }
             self.send(node, ["g_find".into(), node.as_str().into()]);
+        }
+    }
+
+    /// A node turns out to be at one of its seeds.
+    pub fn seed(&mut self, node: &NodeId) {
+        if self.seeds.insert(node.clone()) && self.up.contains(node) {
+            self.send(node, ["g_slave".into()]);
         }
     }
 
@@ -243,9 +250,9 @@ impl Roles {
         (self.master, self.registered) = (None, false);
         let id = self.id.clone();
         for (family, entries) in self.own.clone() {
-            self.update(&id, &family, entries, &[]);
+            self.update(&id, &family, &entries, &[]);
         }
-        self.change_own("'g", [(id.to_string(), Value::Null)].into(), &[]);
+        self.change_own("'g", &[(id.to_string(), Value::Null)].into(), &[]);
         for node in self.up.clone() {
             self.send(&node, ["g_global".into()]);
         }
@@ -258,7 +265,7 @@ impl Roles {
     fn greet(&mut self, node: &NodeId) {
         self.disconnect(node);
         self.globals.insert(node.clone());
-        self.change_own("'g", [(node.to_string(), Value::Null)].into(), &[]);
+        self.change_own("'g", &[(node.to_string(), Value::Null)].into(), &[]);
         let mut part = Database::new();
         for source in self.slaves.difference(&self.globals).chain([&self.id]) {
             for (family, entries) in self.shards.get(source).into_iter().flatten() {
@@ -269,18 +276,18 @@ impl Roles {
     }
 
     fn disconnect(&mut self, node: &NodeId) {
-        self.change_own("'g", Entries::new(), &[node.to_string()]);
-        self.change_own("'l", Entries::new(), &[node.to_string()]);
+        self.change_own("'g", &Entries::new(), &[node.to_string()]);
+        self.change_own("'l", &Entries::new(), &[node.to_string()]);
         for (family, entries) in self.shards.get(node).cloned().unwrap_or_default() {
             let keys: Vec<_> = entries.into_keys().collect();
-            self.update(node, &family, Entries::new(), &keys);
+            self.update(node, &family, &Entries::new(), &keys);
         }
         self.shards.remove(node);
         self.slaves.remove(node);
     }
 
     /// What a node has set is different.
-    fn update(&mut self, node: &NodeId, family: &str, set: Entries, deleted: &[String]) {
+    fn update(&mut self, node: &NodeId, family: &str, set: &Entries, deleted: &[String]) {
         let is_ours = |node: &NodeId| *node == self.id || (self.slaves.contains(node) && !self.globals.contains(node));
         let is_own = is_ours(node);
         let (mut told, mut seen, mut gone) = (set.clone(), set.clone(), Vec::new());
@@ -330,20 +337,22 @@ impl Roles {
                 self.become_global();
                 self.slaves.insert(from.clone());
                 for (family, entries) in database(arguments.first()).unwrap_or_default() {
-                    self.update(from, &family, entries, &[]);
+                    self.update(from, &family, &entries, &[]);
                 }
             }
             "g_global" if self.is_global => self.greet(from),
             "g_global" => drop(self.globals.insert(from.clone())),
-            "g_found" => {
-                if self.searched.remove(&NodeId::new(&text(0)).expect("a node ID")) {
-                    let addresses = arguments.get(1).filter(|addresses| **addresses != Value::Null);
-                    self.found.push((NodeId::new(&text(0)).expect("a node ID"), addresses.cloned()));
-                }
-            }
+            "g_found" => self.hear_found(&text(0), arguments.get(1)),
             "g_chg1" | "g_chg2" if self.master.as_ref() == Some(from) => self.see(request == "g_chg1", &text(0), arguments),
             _ if self.is_global => self.receive_as_global(from, request, arguments),
             _ => {}
+        }
+    }
+
+    fn hear_found(&mut self, node: &str, addresses: Option<&Value>) {
+        let node = NodeId::new(node).expect("a node ID");
+        if self.searched.remove(&node) {
+            self.found.push((node, addresses.filter(|addresses| **addresses != Value::Null).cloned()));
         }
     }
 
@@ -352,9 +361,9 @@ impl Roles {
             if let ("g_set", Some(part)) = (request, database(arguments.first())) {
                 let addresses = part.get("'l").and_then(|family| family.get(from.as_str())).cloned().unwrap_or_default();
                 for (family, entries) in part {
-                    self.update(from, &family, entries, &[]);
+                    self.update(from, &family, &entries, &[]);
                 }
-                self.change_own("'l", [(from.to_string(), addresses)].into(), &[]);
+                self.change_own("'l", &[(from.to_string(), addresses)].into(), &[]);
             }
             return;
         };
@@ -366,7 +375,7 @@ impl Roles {
                     Some(Value::Array(keys)) => keys.iter().filter_map(|key| Some(key.as_text()?.to_owned())).collect(),
                     _ => Vec::new(),
                 };
-                self.update(from, name, set, &deleted);
+                self.update(from, name, &set, &deleted);
             }
             "g_find" => {
                 let addresses = NodeId::new(name).ok().and_then(|node| self.addresses(&node).cloned());
