@@ -3,6 +3,7 @@
 mod attempt;
 mod authentication;
 mod connections;
+mod database;
 mod ending;
 mod first_steps;
 mod global_vectors;
@@ -10,6 +11,7 @@ mod greeting;
 mod limits;
 mod logs;
 mod losing;
+mod members;
 mod mutual;
 mod ports;
 mod queues;
@@ -17,6 +19,7 @@ mod refused_authentications;
 mod refused_greetings;
 mod relays;
 mod requests;
+mod roles;
 mod runs;
 mod security;
 mod spawning;
@@ -50,5 +53,7 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(limits::CASES);
     all.extend(security::CASES);
     all.extend(global_vectors::CASES.iter());
+    all.extend(roles::CASES);
+    all.extend(database::CASES);
     all
 }
