@@ -223,7 +223,12 @@ impl<'b> Test<'b> {
 
     /// A place where nodes can connect to.
     pub fn listener(&self) -> Step<Listener> {
-        let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| {
+        self.listener_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same, at this address.
+    pub fn listener_at(&self, address: SocketAddr) -> Step<Listener> {
+        let listener = TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok((listener.local_addr()?, listener))
         });

@@ -125,7 +125,13 @@ impl Node {
             // It may have come meanwhile.
             Output::Keep(node) if self.core.is_up(&node) => {}
             Output::Keep(node) => self.searches.keep(node, self.core.now),
-            Output::LetGo(node) => self.searches.let_go(&node),
+            Output::LetGo(node) => {
+                self.searches.let_go(&node);
+                // Or anyone could have it search ever more, by listing globals for a moment (`FIND-9`).
+                if !self.core.is_connecting_to(&node) {
+                    self.searches.end(&node, self.core.now);
+                }
+            }
             _ => {}
         }
         true

@@ -33,6 +33,7 @@ mod search;
 mod seed;
 mod sending;
 mod supervise;
+mod tables;
 mod timer;
 mod watch;
 
@@ -46,6 +47,7 @@ pub use port::Handler;
 pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
 pub use seed::DialId;
 pub use supervise::{Conduct, Supervisor};
+pub use tables::Tables;
 pub use timer::TimerHandle;
 pub use watch::WatchHandle;
 
@@ -366,6 +368,7 @@ impl Node {
             self.look_after(index);
         }
         self.core.shed_load();
+        self.core.tell_global(|global| global.expire(now));
         self.end_searches();
         self.hurries = true;
     }

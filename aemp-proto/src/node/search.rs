@@ -71,6 +71,16 @@ impl Searches {
         self.searches.len()
     }
 
+    /// How many addresses are dialled at once.
+    pub(super) fn dials(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// How many global nodes are tried, or are up and would be.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(super) fn is_searched(&self, node: &NodeId) -> bool {
         self.searches.contains_key(node)
     }

@@ -4,6 +4,7 @@ mod attempt;
 mod authentication;
 mod cbor;
 mod connections;
+mod database;
 mod echo;
 mod ending;
 mod first_steps;
@@ -14,6 +15,7 @@ mod json;
 mod limits;
 mod logs;
 mod losing;
+mod members;
 mod messages;
 mod mutual;
 mod ports;
@@ -22,12 +24,14 @@ mod refused_authentications;
 mod refused_greetings;
 mod relays;
 mod requests;
+mod roles;
 mod runs;
 mod security;
 mod slow_handshakes;
 mod spawning;
 mod storable;
 mod tls;
+mod trust;
 mod values;
 mod watching;
 
@@ -60,10 +64,13 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(connections::CASES);
     all.extend(mutual::ORDERS);
     all.extend(mutual::SEEDS);
+    all.extend(roles::CASES);
+    all.extend(database::CASES);
     all.extend(logs::CASES);
     all.extend(limits::CASES);
-    all.extend(slow_handshakes::CASES);
     all.extend(security::CASES);
+    all.extend(trust::cases());
+    all.extend(slow_handshakes::CASES);
     all.extend(global_vectors::CASES.iter());
     all
 }
