@@ -11,7 +11,7 @@ mod matrix;
 mod packets;
 mod trial;
 
-pub use catalogue::{Entry, NOTHING, all, find};
+pub use catalogue::{Entry, NOTHING, all, find, is_tried};
 pub use front::run as stand_in_front;
 pub use matrix::Matrix;
 pub use trial::{Makers, Trial};

@@ -71,7 +71,8 @@ impl Faults {
         let once = known.as_ref().filter(|_| self.each_case_once);
         let mut trials = Vec::new();
         for entry in faults::all().into_iter().filter(|entry| self.picks(entry.name)) {
-            let wanted = |case: &str| once.is_none_or(|once| once.has(entry.name, case));
+            let wanted =
+                |case: &str| faults::is_tried(entry.name, case) && once.is_none_or(|once| once.has(entry.name, case));
             let cases = planned.iter().zip(&controls).filter(|(planned, _)| wanted(planned.case.name));
             trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
         }
