@@ -46,6 +46,20 @@ pub enum Proof {
     Wrong,
 }
 
+/// How a node reads lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// As they come.
+    #[default]
+    Right,
+    /// What comes in one read behind the end of a line is lost.
+    OneOfEachRead,
+    /// What has no end yet is taken for a line.
+    EachReadAsOne,
+    /// However long they are, they are waited for.
+    Endless,
+}
+
 /// Which way something passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -104,10 +118,14 @@ pub struct Fault {
     pub(crate) octets_out: Option<OnOctets>,
     /// Changes octets to the node behind the handshake, as they come in one read.
     pub(crate) octets_in: Option<OnOctets>,
+    /// Says an address, and does not listen there.
+    pub(crate) unreachable: bool,
     /// Does not pass on that the node has closed.
     pub(crate) keeps_open: bool,
     /// Waits with octets from the node until it has got some.
     pub(crate) speaks_second: bool,
+    /// How lines to the node are read.
+    pub(crate) reads: Reads,
     /// Does not let the node see malformed packets: it hears nothing more then.
     pub(crate) deaf: bool,
 }

@@ -76,7 +76,10 @@ impl Faults {
             let cases = planned.iter().zip(&controls).filter(|(planned, _)| wanted(planned.case.name));
             trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
         }
-        let found = makers.find(&trials, known.as_ref());
+        let mut found = makers.find(&trials, known.as_ref());
+        if self.write.is_some() || self.check.is_some() && once.is_none() && self.fault.is_empty() {
+            found.add_fault(faults::NOTHING);
+        }
         let right = match (&self.write, &known) {
             (Some(path), _) => write(path, &found.to_string()).map(|()| true)?,
             (None, Some(known)) => compare(known, &found),
