@@ -51,8 +51,19 @@ enum State {
     Greeting,
     Greeted,
     Securing,
-    Authenticating { send: Framing, authenticated: bool },
-    Up { send: Framing, scanner: Scanner, method: Method },
+    Authenticating {
+        send: Framing,
+        authenticated: bool,
+    },
+    Up {
+        send: Framing,
+        scanner: Scanner,
+        method: Method,
+    },
+    /// Authenticated, and no longer ours.
+    Stream {
+        method: Method,
+    },
     Ended,
 }
 
@@ -96,6 +107,14 @@ impl Link {
         self.peer.greeting.as_ref()
     }
 
+    /// What is spoken: once the peer's first line has arrived, or from the beginning where we have opened a connection of another protocol.
+    pub fn protocol(&self) -> Option<&Protocol> {
+        match &self.own.greeting.protocol {
+            Protocol::Aemp => self.peer().map(|peer| &peer.protocol),
+            other @ Protocol::Other(_) => Some(other),
+        }
+    }
+
     /// Whether packets can be sent.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
@@ -120,7 +139,7 @@ impl Link {
     /// The method by which the peer authenticated, once it is up.
     pub fn method(&self) -> Option<Method> {
         match self.state {
-            State::Up { method, .. } => Some(method),
+            State::Up { method, .. } | State::Stream { method } => Some(method),
             _ => None,
         }
     }
@@ -128,7 +147,7 @@ impl Link {
     /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
     /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`).
     pub fn wants_input(&self) -> bool {
-        !matches!(self.state, State::Greeted | State::Securing | State::Ended)
+        !matches!(self.state, State::Greeted | State::Securing | State::Stream { .. } | State::Ended)
     }
 
     /// How far the connection has come.
@@ -140,7 +159,7 @@ impl Link {
             State::Securing => Phase::Securing,
             State::Authenticating { .. } => Phase::Authenticating,
             State::Up { scanner, .. } if scanner.within_packet() => Phase::Packet,
-            State::Up { .. } => Phase::Up,
+            State::Up { .. } | State::Stream { .. } => Phase::Up,
         }
     }
 
@@ -167,7 +186,7 @@ impl Link {
 
     /// When the handshake must have ended; `None` when it has.
     pub fn deadline(&self) -> Option<Duration> {
-        if matches!(self.state, State::Up { .. } | State::Ended) { None } else { Some(self.deadline) }
+        if matches!(self.state, State::Up { .. } | State::Stream { .. } | State::Ended) { None } else { Some(self.deadline) }
     }
 
     /// Tells the time, at least when the [`deadline`](Link::deadline) has come.
@@ -345,6 +364,21 @@ impl Link {
         Ok(packet.relay(send, &self.config.send_limits, self.output.buffer())?)
     }
 
+    /// Gives the connection to whoever speaks its protocol, after [`Event::Stream`] and once the output is written: the octets that have arrived
+    /// behind the handshake (`DATA-4`). The link has ended then.
+    ///
+    /// # Errors
+    ///
+    /// When it is not up in another protocol, or its own line is still in the output.
+    pub fn hand_over(&mut self) -> Result<Vec<u8>, ApiMisuse> {
+        if !matches!(self.state, State::Stream { .. }) || !self.output().is_empty() {
+            return Err(ApiMisuse::OutOfTurn("hand_over"));
+        }
+        let octets = core::mem::take(&mut self.held);
+        self.end();
+        Ok(octets)
+    }
+
     fn end(&mut self) {
         if !self.is_up() {
             self.held.zeroize();
@@ -381,10 +415,9 @@ impl Link {
                         return Ok((done, None));
                     };
                     done += line.length;
-                    self.verify(line.text)?;
-                    return Ok((done, Some(Event::Up)));
+                    return self.verify(line.text).map(|event| (done, Some(event)));
                 }
-                State::Securing => return Ok((done, None)),
+                State::Securing | State::Stream { .. } => return Ok((done, None)),
                 State::Greeted => {
                     // The authentication line, and packets behind it, wait for the owner's decision.
                     let limit = MAX_LINE + self.config.limits.octets.min(Limits::LEAST.octets);
@@ -405,7 +438,13 @@ impl Link {
         if self.own.lines() == self.peer.lines() {
             return Err(PeerMisbehaved::ReflectedGreeting.into());
         }
-        if let Protocol::Other(_) = peer.protocol {
+        let is_spoken = match (&peer.protocol, &self.own.greeting.protocol) {
+            (Protocol::Aemp, _) => true,
+            (other, own @ Protocol::Other(_)) => other == own,
+            // Only an opener may choose (`GREET-3`).
+            (Protocol::Other(word), Protocol::Aemp) => self.role == Role::Acceptor && self.config.protocols.contains(word),
+        };
+        if !is_spoken {
             return Err(PeerIncompatible::Protocol { protocol: alloc::format!("{}", peer.protocol).as_str().into() }.into());
         }
         if peer.node == self.own.greeting.node {
@@ -451,7 +490,7 @@ impl Link {
     }
 
     /// Verifies the peer's authentication line; if it is right, the link is up.
-    fn verify(&mut self, line: &[u8]) -> Result<(), Error> {
+    fn verify(&mut self, line: &[u8]) -> Result<Event, Error> {
         let line = Authentication::parse(line)?;
         let offered = |names: &[alloc::string::String], name: &str| names.iter().any(|offered| offered == name);
         let own = &self.own.greeting;
@@ -490,13 +529,22 @@ impl Link {
             self.authenticate()?;
         }
         let State::Authenticating { send, .. } = self.state else {
-            return Ok(());
+            return Err(ApiMisuse::OutOfTurn("receive").into());
         };
-        self.state = State::Up { send, scanner: Scanner::new(framing, self.config.limits), method };
+        let event = match self.protocol() {
+            Some(Protocol::Other(_)) => {
+                self.state = State::Stream { method };
+                Event::Stream
+            }
+            _ => {
+                self.state = State::Up { send, scanner: Scanner::new(framing, self.config.limits), method };
+                Event::Up
+            }
+        };
         // The lines have served; an idle link should be small.
         (self.own.first, self.own.second) = (Vec::new(), Vec::new());
         (self.peer.first, self.peer.second) = (Vec::new(), Vec::new());
-        Ok(())
+        Ok(event)
     }
 }
 

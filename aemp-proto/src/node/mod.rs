@@ -22,6 +22,7 @@ mod config;
 mod connections;
 mod context;
 mod core;
+mod data;
 mod database;
 mod discovery;
 mod peer;
@@ -40,6 +41,7 @@ pub use self::core::Function;
 pub use call::NoAnswer;
 pub use config::NodeConfig;
 pub use context::Context;
+pub use data::{DataConnection, DataTaker};
 pub use database::DbEntry;
 pub use peer::ConnectionId;
 pub use port::Handler;
@@ -91,6 +93,9 @@ pub enum Action {
         /// Which part to play, and the octets of TLS that have arrived already.
         tls: StartTls,
     },
+    /// A connection has become a data connection: write its output as it is, then take it with [`Node::hand_over`], or tell that it has
+    /// [ended](Node::closed).
+    HandOver(ConnectionId),
     /// Close a connection, after what has been taken of its output. The node has forgotten it.
     Close(ConnectionId),
 }
@@ -155,6 +160,10 @@ struct Connection {
     accepted_at: Option<Duration>,
     /// The place of the peer, once it is up.
     peer: Option<usize>,
+    /// The address that was dialled.
+    address: Option<String>,
+    /// Which data connection it is, once it is one.
+    data: Option<data::Key>,
 }
 
 /// A node.
@@ -190,6 +199,7 @@ impl Node {
         for key in ["mproto", ARBITER, GLOBAL] {
             config.link.keys.insert(key.into(), "1".into());
         }
+        config.link.protocols = Vec::from([data::WORD.into()]);
         let is_global = config.global;
         let mut node = Node {
             link_config: Arc::new(config.link.clone()),
@@ -323,7 +333,7 @@ impl Node {
         loop {
             self.core.carry_out();
             self.close_and_want();
-            if self.discover() {
+            if self.discover() || self.data_open() {
                 continue;
             }
             // One after the other, not one within the other: strangers choose how many there are.
@@ -335,7 +345,7 @@ impl Node {
     fn close_and_want(&mut self) {
         while let Some(id) = self.core.closing.pop() {
             if let Some(connection) = self.forget_connection(id) {
-                connection.dial.and_then(|dial| self.dial_ended(dial));
+                connection.dial.and_then(|dial| self.dial_ended(dial, "it was given up"));
                 self.undecided.extend(connection.node);
             }
         }
@@ -367,6 +377,7 @@ impl Node {
         }
         self.core.shed_load();
         self.end_searches();
+        self.data_hurry();
         self.hurries = true;
     }
 

@@ -133,6 +133,7 @@ impl Core {
         }
         self.steps.push_back(Step::Recovered(index));
         self.tell_ready(index);
+        self.data_lost(&node);
         self.global.down(&node);
         match state {
             PeerState::Up(up) => {
