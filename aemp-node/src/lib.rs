@@ -47,6 +47,7 @@
 //! | `after` | | [`after`](Context::after), [`send_after`](Context::send_after), [`cancel`](Context::cancel) |
 //! | `peval`, `psub` | [`Node::within`] | [`run_in`](Context::run_in), [`later`](Context::later), [`run_future`](ContextExt::run_future) |
 //! | `mon_nodes` | [`Node::events`] | |
+//! | `AnyEvent::MP::DataConn::connect_to` | [`Node::data_connect`], [`Node::data_accept`] | |
 //! | `db_set`, `db_del`, `db_reg` | [`Node::db_set`], [`Node::db_del`], [`Node::db_reg`] | the same |
 //! | `db_family`, `db_keys`, `db_values` | [`Node::db_family`], … | the same |
 //! | `db_mon` | [`Node::db_watch`] | [`db_watch`](Context::db_watch) |
@@ -128,6 +129,7 @@ mod addresses;
 mod config;
 mod connection;
 mod credentials;
+mod data;
 mod database;
 mod driver;
 mod early;
@@ -145,6 +147,7 @@ mod watch;
 mod wire;
 
 pub use config::Config;
+pub use data::{AcceptError, DataError, DataListener, DataStream};
 pub use database::{DatabaseError, Entry, FamilyChanges};
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, Stopped};

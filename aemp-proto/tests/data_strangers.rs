@@ -352,7 +352,8 @@ fn a_node_of_the_reference_is_asked_and_dialled() {
     let wire = stage.answer(dial, link(config, Role::Acceptor));
     assert!(stage.is_closed(&wire) && wire.told.is_empty(), "{:?}", wire.told);
     stage.node.run(NOW);
-    let text = "ref at 10.0.0.1:4040: that is another node than the one that is wanted [DATA-24], and this node does not listen";
+    let text =
+        "ref at 10.0.0.1:4040: that is another node than the one that is wanted [DATA-24], and this node does not listen";
     assert_eq!(failed.borrow_mut().pop(), Some(Reasons::new(["AnyEvent::MP::DataConn", text])));
 }
 
