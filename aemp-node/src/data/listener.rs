@@ -16,7 +16,7 @@ const WAITING: usize = 64;
 pub struct DataListener {
     node: Node,
     function: String,
-    arrived: mpsc::Receiver<Arrived>,
+    arrived: mpsc::Receiver<Box<Arrived>>,
 }
 
 /// Why no data connections can be taken under a name.
@@ -76,7 +76,7 @@ impl Node {
         };
         let undo = move |context: &mut Context<'_>, begun| {
             if begun {
-                end(context, &undone)
+                end(context, &undone);
             }
         };
         if !self.ask_or_undo(begin, undo).await? {
@@ -97,7 +97,7 @@ impl DataListener {
     /// Waits for the next data connection: the stream, and the arguments, which know the node that asked. `None` when the node has ended. Nothing is
     /// lost when this is cancelled.
     pub async fn accept(&mut self) -> Option<(DataStream, Message)> {
-        let Arrived { peer, transport, arguments } = self.arrived.recv().await?;
+        let Arrived { peer, transport, arguments } = *self.arrived.recv().await?;
         Some((DataStream::new(transport, peer, self.node.clone()), arguments))
     }
 

@@ -25,7 +25,7 @@ use crate::message::Message;
 #[derive(Default)]
 pub(crate) struct Waiting {
     asked: RefCell<BTreeMap<PortId, oneshot::Sender<Result<Transport, DataError>>>>,
-    functions: RefCell<BTreeMap<String, mpsc::Sender<Arrived>>>,
+    functions: RefCell<BTreeMap<String, mpsc::Sender<Box<Arrived>>>>,
 }
 
 /// A data connection that somebody else has asked for.
@@ -46,7 +46,7 @@ impl Waiting {
 
     /// Gives a data connection to the function that takes it; false if that is too busy, or gone.
     fn give(&self, function: &str, arrived: Arrived) -> bool {
-        match self.functions.borrow().get(function).map(|listener| listener.try_send(arrived)) {
+        match self.functions.borrow().get(function).map(|listener| listener.try_send(arrived.into())) {
             Some(Ok(())) => true,
             Some(Err(TrySendError::Full(_))) => {
                 tracing::warn!(function, "a data connection was closed: those before it wait to be taken");

@@ -4,9 +4,12 @@ mod ask;
 mod bench;
 mod database;
 mod demo;
+mod files;
 mod generate;
 mod log;
 mod options;
+mod pipe;
+mod progress;
 mod run;
 mod trace;
 
@@ -90,6 +93,7 @@ enum Command {
         #[command(flatten)]
         form: trace::Form,
     },
+    Pipe(pipe::Pipe),
     /// Prints what the nodes of the network log, as lines of time, node, level and text
     Log(log::Log),
     /// Shows three nodes in this process that meet, talk, watch, spawn, fail and find each other
@@ -156,6 +160,7 @@ async fn main() -> ExitCode {
         Command::Nodes { join, json } => database::nodes(join, json).await,
         Command::Db { join, verb } => verb.run(join).await,
         Command::Trace { join, node, form } => trace::trace(join, node.as_deref(), form).await,
+        Command::Pipe(pipe) => pipe.run().await,
         Command::Log(log) => log.run().await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,

@@ -1,5 +1,6 @@
 //! `aemp run`.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -9,6 +10,7 @@ use aemp_node::{LogLayer, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::files;
 use crate::options::{Identity, addresses, seconds};
 use crate::{Failure, say, tell};
 
@@ -34,6 +36,12 @@ pub(crate) struct Run {
     /// Something to offer to others
     #[arg(long, value_name = "NAME")]
     service: Vec<Service>,
+    /// The folder whose files the service `files` offers, with all that is below it
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Lets others put new files into that folder; what is there already stays as it is
+    #[arg(long, requires = "files")]
+    files_take: bool,
     /// A family of the database in which the ports of the services are registered, under their IDs, with their names
     #[arg(long, value_name = "FAMILY")]
     register: Vec<String>,
@@ -50,10 +58,16 @@ enum Service {
     Log,
     /// Lets others set and delete entries of the database in the name of this node (`aemp db set --node`)
     Database,
+    /// Sends the files of --files to whoever asks (`aemp pipe NODE Files::get NAME`), and takes new ones with --files-take (`Files::put NAME SIZE`)
+    Files,
 }
 
 impl Run {
     pub(crate) async fn run(self, logs: &LogLayer) -> Result<(), Failure> {
+        let offers_files = self.service.iter().any(|service| matches!(service, Service::Files));
+        if offers_files != self.files.is_some() {
+            return Err(Failure::usage("--service files needs the folder that it offers, and --files that service"));
+        }
         let mut config = self.identity.config("aemp/%n/")?;
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
@@ -68,6 +82,9 @@ impl Run {
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
         }
+        if let Some(folder) = &self.files {
+            files::serve(&node, folder, self.files_take).await?;
+        }
         let (services, families) = (self.service, self.register);
         let print = printer().map_err(Failure::refused)?;
         node.with(move |context| {
@@ -79,6 +96,7 @@ impl Run {
                         aemp_node::serve_database(context);
                         None
                     }
+                    Service::Files => None,
                 };
                 for (port, family) in port.iter().flat_map(|port| families.iter().map(move |family| (port, family))) {
                     context.db_reg(port, family, port.port())?;
