@@ -264,3 +264,61 @@ fn a_node_has_no_data_connection_to_itself() {
     world.settle();
     assert_eq!(failed.borrow().len(), 1);
 }
+
+#[test]
+fn whatever_happens_to_the_network_each_request_has_one_outcome() {
+    // DATA-16, DATA-17, DATA-19
+    let (mut stood, mut none) = (0, 0);
+    for seed in 0..150 {
+        let listens = [seed % 3 != 0, seed % 3 != 1];
+        let mut world = pair(listens[0], listens[1], |config| config.link.handshake_timeout = 5 * SECOND);
+        world.random.0 = seed;
+        world.latency = Duration::from_millis(1 + world.random.below(400));
+        world.frailty = world.random.below(4);
+        let mut asked = Vec::new();
+        for _ in 0..10 {
+            let timeout = Duration::from_millis(100 + world.random.below(6000));
+            let function = if world.random.chance(8) { "Files::none" } else { "Files::take" };
+            asked.push(ask(&mut world, function, timeout));
+            match world.random.below(6) {
+                0 => world.cut = vec![(0, 1)],
+                1 => world.cut.clear(),
+                2 => {
+                    for wire in world.wires_between(0, 1) {
+                        if world.random.chance(2) {
+                            world.break_wire(wire);
+                        }
+                    }
+                }
+                3 if world.random.chance(3) => {
+                    let silently = world.random.chance(2);
+                    world.crash(1, silently);
+                    world.start(1);
+                    let now = world.now;
+                    world.node(1).with(now, |context| context.data_accept("Files::take"));
+                    for seed in [2, 0].into_iter().filter(|host| *host == 2 || listens[0]) {
+                        world.dial(1, seed);
+                    }
+                }
+                _ => {}
+            }
+            let time = Duration::from_millis(world.random.below(1500));
+            world.run_for(time);
+        }
+        world.cut.clear();
+        // Longer than anyone waits for anything, a node that has vanished without a word included.
+        world.run_for(150 * SECOND);
+        for (port, failed) in asked {
+            let stands = |stream: &&Stream| stream.data.taker == DataTaker::Asked(port.clone());
+            let streams = world.hosts[0].streams.values().filter(stands).count();
+            assert_eq!(streams + failed.borrow().len(), 1, "seed {seed}: {:?}", failed.borrow());
+            stood += streams;
+            none += failed.borrow().len();
+        }
+        assert_eq!((world.node(0).data_under_way(), world.node(1).data_under_way()), (0, 0), "seed {seed}");
+        // Nothing of the making is left open.
+        let open = world.hosts[0].streams.values().filter(|stream| !stream.ended).count();
+        assert!(world.wires_between(0, 1).len() <= 1 + open, "seed {seed}");
+    }
+    assert!(stood > 300 && none > 300, "{stood} stood, {none} did not");
+}

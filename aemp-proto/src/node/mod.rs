@@ -288,6 +288,11 @@ impl Node {
         self.connections.len()
     }
 
+    /// The data connections that are expected, or being opened from here.
+    pub fn data_under_way(&self) -> usize {
+        self.core.data.len()
+    }
+
     /// The octets that wait for all peers together.
     pub fn waiting(&self) -> usize {
         self.core.peers.iter().map(peer::Peer::waiting).sum()

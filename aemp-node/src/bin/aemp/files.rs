@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::Failure;
 use crate::progress::Progress;
-use crate::{Failure, tell};
 
 /// Files that are sent or taken at once; others wait.
 const AT_ONCE: usize = 16;
@@ -64,7 +64,7 @@ async fn each(
         spawn_blocking(move || {
             let _slot = slot;
             if let Err(error) = serve(&files, &handle, &mut stream, &arguments) {
-                tell(format_args!("{function} for {}: {error}", stream.peer()));
+                tracing::warn!(function, peer = %stream.peer(), %error, "no file");
                 // So that the other side does not take this for the end of the file.
                 stream.reset();
             }

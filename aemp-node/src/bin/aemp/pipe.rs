@@ -111,6 +111,9 @@ impl Broken {
         match self {
             Broken::Here(text) => Failure::refused(text),
             Broken::There(error) if error.kind() == io::ErrorKind::UnexpectedEof => Failure::refused(error),
+            Broken::There(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Failure::refused(format!("{peer} has given the stream up; its log says why (`aemp log`)"))
+            }
             Broken::There(error) => Failure::refused(format!("the stream to {peer} is broken: {error}")),
         }
     }
@@ -181,10 +184,11 @@ fn input() -> mpsc::Receiver<io::Result<Vec<u8>>> {
 
 /// Without TLS the end of a program that was killed looks like that of one that was done, but for its other connection.
 async fn was_all(node: &Node, peer: &NodeId, mut watch: Watch) -> Result<(), Failure> {
-    let answered = node.call(&peer.port(""), &"snd", Some(PATIENCE)).await;
+    let port = peer.port("");
+    let answered = tokio::time::timeout(PATIENCE, node.call(&port, &"snd", None)).await;
     // What was lost before the answer has been told by now.
     let lost = tokio::time::timeout(Duration::ZERO, &mut watch).await;
-    if answered.is_ok() && lost.is_err() {
+    if matches!(answered, Ok(Ok(_))) && lost.is_err() {
         return Ok(());
     }
     tell(format_args!("aemp: use TLS (--cert) to be sure of the end of a stream"));

@@ -110,7 +110,7 @@ impl Table {
         Some(wanted)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::node) fn len(&self) -> usize {
         self.wanted.len()
     }
 
