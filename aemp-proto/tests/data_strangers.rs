@@ -12,7 +12,7 @@ use aemp_proto::auth::Secret;
 use aemp_proto::error::Error;
 use aemp_proto::line::Protocol;
 use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, Tls};
-use aemp_proto::names::PortId;
+use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Action, ConnectionId, Context, DataConnection, DataTaker, DialId, Node, Reasons};
 use aemp_proto::value::Value;
 use support::pair::{Told, config, give, link, take};
@@ -138,6 +138,19 @@ fn connect(id: &str, node: &str) -> Value {
 
 fn failure(port: &str, text: &str) -> Value {
     array(["", "kil1", port, "AnyEvent::MP::DataConn", text])
+}
+
+/// The node asks for a data connection; the port by which it is known, and why there is none.
+fn ask(stage: &mut Stage, node: &str, random: u8) -> (PortId, Rc<RefCell<Vec<Reasons>>>) {
+    let failed = Rc::new(RefCell::new(Vec::new()));
+    let told = failed.clone();
+    let port = stage.node.with(NOW, |context| {
+        let node = NodeId::new(node).expect("a node ID");
+        let on_failure = move |_: &mut Context<'_>, reasons: Reasons| told.borrow_mut().push(reasons);
+        let time = Duration::from_secs(7);
+        context.data_connect([random; 16], &node, "main::take", &("x", 1), time, on_failure).expect("it is small")
+    });
+    (port, failed)
 }
 
 #[test]
@@ -305,17 +318,7 @@ fn a_node_of_the_reference_is_asked_and_dialled() {
     let (dial, _) = stage.dialled();
     let mut reference = stage.answer(dial, link(config("ref"), Role::Acceptor));
     stage.actions.clear();
-    let failed = Rc::new(RefCell::new(Vec::new()));
-    let ask = |stage: &mut Stage, random: u8| {
-        let told = failed.clone();
-        stage.node.with(NOW, |context| {
-            let ref_node = "ref".parse::<PortId>().expect("a node").node().clone();
-            let on_failure = move |_: &mut Context<'_>, reasons: Reasons| told.borrow_mut().push(reasons);
-            let time = Duration::from_secs(7);
-            context.data_connect([random; 16], &ref_node, "main::take", &("x", 1), time, on_failure).expect("it is small")
-        })
-    };
-    let port = ask(&mut stage, 0xa1);
+    let (port, _) = ask(&mut stage, "ref", 0xa1);
     reference.told.clear();
     stage.exchange(&mut reference);
     let id = "a1".repeat(16);
@@ -336,7 +339,7 @@ fn a_node_of_the_reference_is_asked_and_dialled() {
     assert_eq!(stage.taken(&wire).taker, DataTaker::Asked(port));
 
     // The reference ends the port when it gives up.
-    let port = ask(&mut stage, 0xa2);
+    let (port, failed) = ask(&mut stage, "ref", 0xa2);
     stage.exchange(&mut reference);
     let Value::Array(mut end) = array(["", "kil1", port.port(), "AnyEvent::MP::DataConn"]) else { unreachable!() };
     end.push(Value::Null);
@@ -344,11 +347,11 @@ fn a_node_of_the_reference_is_asked_and_dialled() {
     assert_eq!(failed.borrow_mut().pop(), Some(Reasons::from(vec!["AnyEvent::MP::DataConn".into(), Value::Null])));
 
     // Another node answers there.
-    let port = ask(&mut stage, 0xa3);
+    let (port, failed) = ask(&mut stage, "ref", 0xa3);
     stage.exchange(&mut reference);
     stage.say(&mut reference, &array([port.port()]));
     let (dial, _) = stage.dialled();
-    config.node = "other".parse::<PortId>().expect("a node").node().clone();
+    config.node = NodeId::new("other").expect("a node ID");
     let wire = stage.answer(dial, link(config, Role::Acceptor));
     assert!(stage.is_closed(&wire) && wire.told.is_empty(), "{:?}", wire.told);
     stage.node.run(NOW);
@@ -362,17 +365,64 @@ fn an_echo_of_somebody_else_is_none() {
     // DATA-20
     let (mut stage, mut peer) = Stage::new();
     let mut other = stage.connect(link(config("other"), Role::Opener));
-    let port = stage.node.with(NOW, |context| {
-        let peer = "peer".parse::<PortId>().expect("a node").node().clone();
-        let time = Duration::from_secs(7);
-        context.data_connect([1; 16], &peer, "x", &(), time, |_: &mut Context<'_>, _| {}).expect("it is small")
-    });
+    let (port, failed) = ask(&mut stage, "peer", 1);
     stage.exchange(&mut peer);
     stage.say(&mut other, &array([port.port()]));
-    assert!(!stage.actions.contains(&Action::Close(peer.id)));
-    peer.told.clear();
+    stage.exchange(&mut other);
+    assert_eq!((failed.borrow().len(), stage.node.data_under_way()), (0, 1));
+    // The right one is: neither can reach the other, so that is the end of it.
+    stage.say(&mut peer, &array([port.port()]));
     stage.exchange(&mut peer);
-    assert_eq!(peer.told, [], "nothing goes on");
+    let text = "peer does not listen, and this node does not listen";
+    assert_eq!(*failed.borrow(), [Reasons::new(["AnyEvent::MP::DataConn", text])]);
+}
+
+#[test]
+fn what_is_expected_goes_with_the_connection_of_the_node_that_wanted_it() {
+    // DATA-19
+    let (mut stage, mut peer) = Stage::new();
+    assert_eq!(stage.say(&mut peer, &expect("b@peer", "peer#p", 10, "take")), []);
+    assert_eq!(stage.node.data_under_way(), 1);
+    stage.node.closed(NOW, peer.id, None);
+    assert_eq!(stage.node.data_under_way(), 0);
+    let wire = stage.connect(data_link("peer", "b@peer", 3));
+    assert!(stage.is_closed(&wire) && !stage.actions.contains(&Action::HandOver(wire.id)));
+}
+
+#[test]
+fn a_connection_that_ends_before_it_is_taken_is_a_failure() {
+    let (mut stage, mut peer) = Stage::new();
+    assert_eq!(stage.say(&mut peer, &expect("b@peer", "peer#p", 10, "take")), []);
+    let wire = stage.connect(data_link("peer", "b@peer", 3));
+    assert!(stage.actions.contains(&Action::HandOver(wire.id)));
+    peer.told.clear();
+    stage.node.closed(NOW, wire.id, Some("Broken pipe"));
+    stage.exchange(&mut peer);
+    assert_eq!(peer.told, [Told::Packet(failure("p", "Broken pipe"))]);
+    assert_eq!((stage.node.hand_over(NOW, wire.id), stage.node.data_under_way()), (None, 0));
+}
+
+#[test]
+fn a_connection_that_nobody_waits_for_any_more_is_closed_and_not_given() {
+    let (mut stage, mut peer) = Stage::new();
+    let addresses = vec!["10.0.0.9:4040".to_owned()];
+    stage.node.set_addresses(NOW, addresses);
+    let (port, failed) = ask(&mut stage, "peer", 0xb1);
+    stage.exchange(&mut peer);
+    // It is told to open it, and does.
+    let asked = stage.say(&mut peer, &array([port.port()]));
+    let id = "b1".repeat(16);
+    assert_eq!(asked, [connect(&id, "node")]);
+    let wire = stage.connect(data_link("peer", &id, 3));
+    assert!(stage.actions.contains(&Action::HandOver(wire.id)));
+    stage.node.with(NOW, |context| context.end(&port, Reasons::new(["enough"])));
+    while stage.node.has_work() {
+        stage.node.run(NOW);
+    }
+    stage.exchange(&mut peer);
+    assert!(stage.is_closed(&wire));
+    assert_eq!(stage.node.hand_over(NOW, wire.id), None);
+    assert_eq!(*failed.borrow(), [Reasons::new(["enough"])]);
 }
 
 #[test]
@@ -387,7 +437,7 @@ fn an_opener_of_packets_finds_no_acceptor_of_streams_and_the_reverse() {
         let own = OwnGreeting::of_protocol("dataconn", BTreeMap::new(), &config("peer"), [9; 32], None).expect("a greeting");
         Link::new(Arc::new(config("peer")), Role::Acceptor, own, NOW)
     };
-    assert_eq!(outcome(link(config("link"), Role::Opener), lying()).err(), Some(Some("GREET-4")));
+    assert_eq!(outcome(link(streams("link"), Role::Opener), lying()).err(), Some(Some("GREET-4")));
     // To the opener of that protocol it is the same.
     assert!(outcome(data_link("link", "x", 1), lying()).is_ok());
     // Nobody takes it.
