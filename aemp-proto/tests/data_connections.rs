@@ -181,18 +181,6 @@ fn without_a_listener_on_either_side_that_is_said_at_once() {
 }
 
 #[test]
-fn a_master_that_does_not_say_where_the_other_node_is_holds_nothing_up() {
-    // DATA-21
-    let mut world = pair(true, false, |_| {});
-    // It vanishes, and nobody has noticed yet.
-    world.crash(2, true);
-    let (_, failed) = ask(&mut world, "Files::take", 10 * SECOND);
-    world.run_for(4 * SECOND);
-    assert!(failed.borrow().is_empty());
-    talk(&mut world);
-}
-
-#[test]
 fn what_takes_too_long_fails_on_both_sides_and_is_forgotten() {
     // DATA-16
     let mut world = pair(true, true, |_| {});

@@ -294,6 +294,11 @@ fn a_node_of_the_reference_asks_and_is_dialled() {
     stage.say(&mut reference, &connect("b@ref", "ref"));
     let (dial, address) = stage.dialled();
     assert_eq!(address, "10.0.0.1:4040");
+    let dials = |stage: &Stage| stage.actions.iter().filter(|action| matches!(action, Action::Dial { .. })).count();
+    // Said again, it changes nothing.
+    let before = dials(&stage);
+    stage.say(&mut reference, &connect("b@ref", "ref"));
+    assert_eq!(dials(&stage), before);
     // It greets as `aemp`, and sends its line at once, with the first octets of the stream.
     let mut config = config("ref");
     config.protocols = vec!["dataconn".into()];
@@ -387,6 +392,49 @@ fn what_is_expected_goes_with_the_connection_of_the_node_that_wanted_it() {
     assert_eq!(stage.node.data_under_way(), 0);
     let wire = stage.connect(data_link("peer", "b@peer", 3));
     assert!(stage.is_closed(&wire) && !stage.actions.contains(&Action::HandOver(wire.id)));
+}
+
+#[test]
+fn nothing_is_expected_for_longer_than_the_limit() {
+    // DATA-12, DATA-16
+    let (mut stage, mut peer) = Stage::new();
+    assert_eq!(stage.say(&mut peer, &expect("b@peer", "peer#p", 1e12, "take")), []);
+    assert_eq!(stage.say(&mut peer, &expect("c@peer", "peer#p", 2, "take")), []);
+    for (seconds, left) in [(1, 2), (3, 1), (299, 1), (301, 0)] {
+        // The peer must not be silent all the time.
+        stage.say(&mut peer, &array(["", ""]));
+        stage.node.run(Duration::from_secs(seconds));
+        assert_eq!(stage.node.data_under_way(), left, "after {seconds} seconds");
+    }
+}
+
+#[test]
+fn a_master_that_does_not_answer_holds_nothing_up() {
+    // DATA-21
+    let mut node = Node::new(node_config("node"), 1, NOW, NOW);
+    node.add_seed(NOW, "10.0.0.1:4040");
+    node.run(NOW);
+    let mut stage = Stage { node, actions: Vec::new(), opened: 0 };
+    stage.actions.extend(std::iter::from_fn(|| stage.node.poll_action()));
+    let (dial, _) = stage.dialled();
+    let mut master = config("master");
+    master.keys.insert("gproto".into(), "1".into());
+    let mut master = stage.answer(dial, link(master, Role::Acceptor));
+    stage.node.set_addresses(NOW, vec!["10.0.0.9:4040".into()]);
+    stage.exchange(&mut master);
+    assert_eq!(stage.node.master().map(NodeId::as_str), Some("master"));
+    let mut peer = stage.connect(link(config("peer"), Role::Opener));
+    let (port, failed) = ask(&mut stage, "peer", 0xc1);
+    stage.exchange(&mut peer);
+    master.told.clear();
+    assert_eq!(stage.say(&mut peer, &array([port.port()])), []);
+    stage.exchange(&mut master);
+    assert!(master.told.contains(&Told::Packet(array(["", "g_find", "peer"]))), "{:?}", master.told);
+    peer.told.clear();
+    stage.node.run(Duration::from_secs(3));
+    stage.exchange(&mut peer);
+    assert_eq!(peer.told, [Told::Packet(connect(&"c1".repeat(16), "node"))]);
+    assert_eq!(failed.borrow().len(), 0);
 }
 
 #[test]

@@ -167,10 +167,7 @@ impl Node {
         let why =
             error.map_or_else(|| alloc::format!("{node} does not listen"), |error| alloc::format!("{node} at {error}"));
         match wanted.purpose {
-            Purpose::Asked { .. } if listens && !wanted.reversed => {
-                wanted.reversed = true;
-                self.core.data_reverse(key);
-            }
+            Purpose::Asked { .. } if listens => self.core.data_reverse(key),
             Purpose::Asked { .. } => self.core.data_failed(key, &alloc::format!("{why}, and this node does not listen")),
             Purpose::Function { .. } => self.core.data_failed(key, &why),
         }

@@ -80,7 +80,7 @@ impl Core {
             Ok(())
         };
         let timer = self.after(time, None, Box::new(task));
-        let wanted = Wanted { purpose, port, timer, opening: None, reversed: false, claimed: None };
+        let wanted = Wanted { purpose, port, timer, opening: None, claimed: None };
         self.data.insert(key.clone(), wanted);
     }
 

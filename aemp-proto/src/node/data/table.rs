@@ -29,8 +29,6 @@ pub(super) struct Wanted {
     pub(super) timer: TimerHandle,
     /// How it is being opened from here, if it is.
     pub(super) opening: Option<Opening>,
-    /// The other node was asked to open it.
-    pub(super) reversed: bool,
     /// The connection that is it, until its owner takes that.
     pub(super) claimed: Option<ConnectionId>,
 }
