@@ -95,9 +95,12 @@ async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake
     let certificates = certificates.ok_or_else(|| io::Error::other("there are no certificates for TLS"))?;
     let node = driver.node().greeted_as(id).map(ToString::to_string).unwrap_or_default();
     let mut stream = certificates.start(tls, stream, &node).await?;
+    if driver.node().is_data(id) {
+        stream = stream.for_data();
+    }
     driver.with_node(|node, now| node.tls_established(now, id));
     if let Next::HandOver = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? {
-        driver.hand_over(id, |early| Transport::Secured(WithEarly::new(early, stream.for_data()).into()));
+        driver.hand_over(id, |early| Transport::Secured(WithEarly::new(early, stream).into()));
     }
     Ok(())
 }

@@ -188,7 +188,7 @@ impl Node {
     }
 
     /// Makes room for something that is to wait for the node's thread.
-    fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
+    pub(crate) fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
         /// About what a command costs beside what is encoded.
         const COST: usize = 256;
         let (waiting, octets) = (self.shared.waiting.clone(), octets + COST);

@@ -76,6 +76,12 @@
 //! # });
 //! ```
 //!
+//! # Data connections
+//!
+//! A message is held in memory as a whole, and those behind it wait. What is large goes over a [`DataStream`]: a stream of octets between programs on two
+//! nodes, with the authentication and TLS of the network, opened from whichever of them can be reached. [`Node::data_accept`] takes those that
+//! others ask for under a name, [`Node::data_connect`] asks.
+//!
 //! # Networks
 //!
 //! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which there is no connection
@@ -118,7 +124,7 @@
 //!
 //! # What is logged
 //!
-//! With `tracing`: connections that come and go (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
+//! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
 //! that holds up the node, with its port (warn). A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
 //! [`Node::catch_logs`] reads what they do.
 

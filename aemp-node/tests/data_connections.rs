@@ -236,15 +236,32 @@ async fn what_is_given_up_is_forgotten_and_what_nobody_takes_is_closed() {
         streams.push(dialling.data_connect(listening.id(), "Data::stream", &()).await.expect("it stands"));
     }
     // 64 wait to be taken, those that were given up among them; the others are closed.
-    let (mut taken, mut closed) = (0, 0);
+    let (mut taken, mut closed, mut waiting) = (0, 0, Vec::new());
     for mut stream in streams {
         match tokio::time::timeout(Duration::from_millis(20), stream.read_u8()).await {
-            Ok(ended) => closed += usize::from(ended.is_err()),
-            Err(_) => taken += 1,
+            Ok(ended) => {
+                // DATA-27: an end in order would be an empty stream.
+                assert_eq!(ended.expect_err("nobody writes").kind(), ErrorKind::ConnectionReset);
+                closed += 1;
+            }
+            Err(_) => {
+                taken += 1;
+                waiting.push(stream);
+            }
         }
     }
     assert!(taken <= 64 && closed >= 16 && taken + closed == 80, "{taken} {closed}");
-    assert!(listener.accept().await.is_some());
+    let (first, _) = listener.accept().await.expect("it runs");
+    drop(listener);
+    let mut ends = Vec::new();
+    for mut stream in waiting {
+        if let Ok(ended) = tokio::time::timeout(Duration::from_secs(1), stream.read_u8()).await {
+            ends.push(ended.expect_err("nobody writes").kind());
+        }
+    }
+    // All but the one that was taken, if that is one of these.
+    assert!(ends.len() + 1 >= taken && ends.iter().all(|end| *end == ErrorKind::ConnectionReset), "{taken} {ends:?}");
+    drop(first);
     // Only the connection of the two nodes is left for the nodes to know.
     assert_eq!(dialling.connections().await, Ok(1));
 }

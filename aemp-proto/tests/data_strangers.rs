@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aemp_proto::Requirement;
 use aemp_proto::auth::Secret;
 use aemp_proto::error::Error;
 use aemp_proto::line::Protocol;
@@ -478,7 +479,7 @@ fn an_opener_of_packets_finds_no_acceptor_of_streams_and_the_reverse() {
     // GREET-3, GREET-4, GREET-22
     let streams = |name: &str| Config { protocols: vec!["dataconn".into()], ..config(name) };
     let outcome = |mut opener: Link, mut acceptor: Link| {
-        support::pair::run(&mut opener, &mut acceptor, &[1000]).map_err(|error| error.requirement().map(|it| it.id()))
+        support::pair::run(&mut opener, &mut acceptor, &[1000]).map_err(|error| error.requirement().map(Requirement::id))
     };
     // One that greets as `aemp-dataconn` though it has accepted.
     let lying = || {

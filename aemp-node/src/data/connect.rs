@@ -67,11 +67,13 @@ impl Node {
     ) -> Result<DataStream, DataError> {
         let mut octets = Vec::new();
         Framing::Cbor.encode_elements(arguments, &self.send_limits(), &mut octets)?;
+        let reserved = self.reserve(octets.len())?;
         let (answer, answered) = oneshot::channel();
         let port = Arc::new(OnceLock::new());
         let calling = Calling::new(self, port.clone());
         let (peer, function) = (node.clone(), function.to_owned());
         self.command(move |driver| {
+            let _reserved = reserved;
             if peer == driver.config.node.link.node {
                 let _nobody_waits = answer.send(within(driver, &function, octets));
                 return;

@@ -109,6 +109,11 @@ impl DataListener {
 
 impl Drop for DataListener {
     fn drop(&mut self) {
+        // Nobody is to take what is closed now for what ended in order.
+        self.arrived.close();
+        while let Ok(arrived) = self.arrived.try_recv() {
+            arrived.transport.reset();
+        }
         let function = std::mem::take(&mut self.function);
         self.node.command(move |driver| driver.with_context(|context| end(context, &function)));
     }

@@ -44,30 +44,41 @@ impl Waiting {
         }
     }
 
-    /// Gives a data connection to the function that takes it; false if that is too busy, or gone.
+    /// Gives a data connection to the function that takes it; false if that is too busy, or gone, and the connection is closed.
     fn give(&self, function: &str, arrived: Arrived) -> bool {
-        match self.functions.borrow().get(function).map(|listener| listener.try_send(arrived.into())) {
-            Some(Ok(())) => true,
-            Some(Err(TrySendError::Full(_))) => {
-                tracing::warn!(function, "a data connection was closed: those before it wait to be taken");
-                false
+        let Some(listener) = self.functions.borrow().get(function).cloned() else {
+            arrived.transport.reset();
+            return false;
+        };
+        let refused = match listener.try_send(arrived.into()) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(arrived)) => {
+                tracing::warn!(function, "a data connection is closed: those before it wait to be taken");
+                arrived
             }
-            Some(Err(TrySendError::Closed(_))) | None => false,
-        }
+            Err(TrySendError::Closed(arrived)) => arrived,
+        };
+        refused.transport.reset();
+        false
     }
 }
 
 impl Driver {
     /// A connection has become a data connection, and its output is written: whoever waits for it gets it.
     pub(crate) fn hand_over(self: &Rc<Self>, id: ConnectionId, wrap: impl FnOnce(Vec<u8>) -> Transport) {
-        let Some(data) = self.with_node(|node, now| node.hand_over(now, id)) else { return };
+        let Some(data) = self.with_node(|node, now| node.hand_over(now, id)) else {
+            return wrap(Vec::new()).reset();
+        };
         let (node, peer) = (self.config.node.link.node.as_str(), data.peer);
         let transport = wrap(data.early);
         match data.taker {
             DataTaker::Asked(port) => {
                 tracing::info!(node, %peer, "a data connection stands that was asked for here");
-                if let Some(answer) = self.data.asked.borrow_mut().remove(&port) {
-                    let _nobody_waits = answer.send(Ok(transport));
+                let answer = self.data.asked.borrow_mut().remove(&port);
+                if let Some(answer) = answer
+                    && let Err(Ok(transport)) = answer.send(Ok(transport))
+                {
+                    transport.reset();
                 }
             }
             DataTaker::Function { name, arguments } => {

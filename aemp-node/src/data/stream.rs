@@ -22,6 +22,19 @@ pub(crate) enum Transport {
     Within(DuplexStream),
 }
 
+impl Transport {
+    /// Closes it so that the other side sees an error, and no end (`DATA-27`).
+    pub(super) fn reset(self) {
+        let socket = match &self {
+            Transport::Plain(stream) => stream.get_ref(),
+            Transport::Secured(stream) => stream.get_ref().socket(),
+            Transport::Within(_) => return,
+        };
+        // If even that fails, the connection has ended already.
+        let _ended = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
 /// A stream of octets to and from a program on another node: [`Node::data_connect`], [`Node::data_accept`].
 ///
 /// Each direction ends by itself: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) says that all has been written, and the other direction goes on. A
@@ -60,13 +73,7 @@ impl DataStream {
 
     /// Gives the stream up so that the other side sees an error, and no end: for when what was being sent cannot be completed. What is under way is lost.
     pub fn reset(self) {
-        let socket = match &self.transport {
-            Transport::Plain(stream) => stream.get_ref(),
-            Transport::Secured(stream) => stream.get_ref().socket(),
-            Transport::Within(_) => return,
-        };
-        // If even that fails, the connection has ended already.
-        let _ended = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        self.transport.reset();
     }
 }
 

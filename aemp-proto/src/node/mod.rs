@@ -9,7 +9,8 @@
 //! 3. Write what [`output`](Node::output) has for each connection that [`poll_writable`](Node::poll_writable) names; one that is named
 //!    may also read again, if it did not [want input](Node::wants_input).
 //! 4. When the [`deadline`](Node::deadline) has come, and as long as [`has_work`](Node::has_work), call [`run`](Node::run).
-//! 5. Take each event of [`poll_event`](Node::poll_event): they wait until then.
+//! 5. Take each data connection with [`hand_over`](Node::hand_over) when [`Action::HandOver`] says so: its octets are not the node's.
+//! 6. Take each event of [`poll_event`](Node::poll_event): they wait until then.
 //!
 //! All of that after each call. A node is not `Send`: it lives on one thread. Code of ports must not panic, unless the owner
 //! [supervises](Node::supervise) it.

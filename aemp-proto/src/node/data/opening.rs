@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::table::{Key, Opening, Purpose, Search};
 use super::{DataConnection, DataTaker, ID, WORD};
 use crate::error::{ApiMisuse, Error};
+use crate::line::Protocol;
 use crate::link::{Accepted, OwnGreeting};
 use crate::names::NodeId;
 use crate::node::seed::Dial;
@@ -37,6 +38,12 @@ impl Node {
         });
         self.settle();
         taken
+    }
+
+    /// Whether a connection is to become a data connection, once its other side has said so.
+    pub fn is_data(&self, id: ConnectionId) -> bool {
+        let protocol = self.connections.get(&id).and_then(|connection| connection.link.protocol());
+        matches!(protocol, Some(Protocol::Other(_)))
     }
 
     /// What an opener says first.
