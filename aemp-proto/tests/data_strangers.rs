@@ -54,6 +54,19 @@ impl Stage {
         (stage, peer)
     }
 
+    /// A node that has dialled this one at `10.0.0.1:4040`.
+    fn dialling(peer: Config) -> (Self, Wire) {
+        let mut node = Node::new(node_config("node"), 1, NOW, NOW);
+        node.add_seed(NOW, "10.0.0.1:4040");
+        node.run(NOW);
+        let mut stage = Stage { node, actions: Vec::new(), opened: 0 };
+        stage.actions.extend(std::iter::from_fn(|| stage.node.poll_action()));
+        let (dial, _) = stage.dialled();
+        let peer = stage.answer(dial, link(peer, Role::Acceptor));
+        assert!(peer.link.is_up());
+        (stage, peer)
+    }
+
     fn random(&mut self) -> [u8; 32] {
         self.opened += 1;
         [100 + self.opened; 32]
@@ -281,14 +294,8 @@ fn a_request_that_is_not_right_is_answered_or_ignored() {
 #[test]
 fn a_node_of_the_reference_asks_and_is_dialled() {
     // What wire facts say of it: an ID such as `b@NODE`, and that it has no address for anyone, so it always has the other side connect.
-    let mut node = Node::new(node_config("node"), 1, NOW, NOW);
-    node.with(NOW, |context| assert!(context.data_accept("Some::function")));
-    node.add_seed(NOW, "10.0.0.1:4040");
-    node.run(NOW);
-    let mut stage = Stage { node, actions: Vec::new(), opened: 0 };
-    stage.actions.extend(std::iter::from_fn(|| stage.node.poll_action()));
-    let (dial, _) = stage.dialled();
-    let mut reference = stage.answer(dial, link(config("ref"), Role::Acceptor));
+    let (mut stage, mut reference) = Stage::dialling(config("ref"));
+    stage.node.with(NOW, |context| assert!(context.data_accept("Some::function")));
     assert!(reference.link.is_up());
     assert_eq!(stage.say(&mut reference, &expect("b@ref", "ref#c", 10, "Some::function")), []);
     assert_eq!(stage.say(&mut reference, &array(["", "snd", "ref#d"])), [array(["d"])]);
@@ -316,13 +323,7 @@ fn a_node_of_the_reference_asks_and_is_dialled() {
 #[test]
 fn a_node_of_the_reference_is_asked_and_dialled() {
     // DATA-1, DATA-10, DATA-11, DATA-20, DATA-24
-    let mut node = Node::new(node_config("node"), 1, NOW, NOW);
-    node.add_seed(NOW, "10.0.0.1:4040");
-    node.run(NOW);
-    let mut stage = Stage { node, actions: Vec::new(), opened: 0 };
-    stage.actions.extend(std::iter::from_fn(|| stage.node.poll_action()));
-    let (dial, _) = stage.dialled();
-    let mut reference = stage.answer(dial, link(config("ref"), Role::Acceptor));
+    let (mut stage, mut reference) = Stage::dialling(config("ref"));
     stage.actions.clear();
     let (port, _) = ask(&mut stage, "ref", 0xa1);
     reference.told.clear();
@@ -412,15 +413,9 @@ fn nothing_is_expected_for_longer_than_the_limit() {
 #[test]
 fn a_master_that_does_not_answer_holds_nothing_up() {
     // DATA-21
-    let mut node = Node::new(node_config("node"), 1, NOW, NOW);
-    node.add_seed(NOW, "10.0.0.1:4040");
-    node.run(NOW);
-    let mut stage = Stage { node, actions: Vec::new(), opened: 0 };
-    stage.actions.extend(std::iter::from_fn(|| stage.node.poll_action()));
-    let (dial, _) = stage.dialled();
     let mut master = config("master");
     master.keys.insert("gproto".into(), "1".into());
-    let mut master = stage.answer(dial, link(master, Role::Acceptor));
+    let (mut stage, mut master) = Stage::dialling(master);
     stage.node.set_addresses(NOW, vec!["10.0.0.9:4040".into()]);
     stage.exchange(&mut master);
     assert_eq!(stage.node.master().map(NodeId::as_str), Some("master"));
