@@ -4,15 +4,19 @@ mod attempt;
 mod authentication;
 mod connections;
 mod database;
+mod database_limits;
 mod ending;
+mod finding;
 mod first_steps;
 mod global_vectors;
+mod globals;
 mod greeting;
 mod limits;
 mod logs;
 mod losing;
 mod members;
 mod mutual;
+mod networks;
 mod ports;
 mod queues;
 mod refused_authentications;
@@ -54,6 +58,10 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(security::CASES);
     all.extend(global_vectors::CASES.iter());
     all.extend(roles::CASES);
+    all.extend(globals::CASES);
     all.extend(database::CASES);
+    all.extend(finding::CASES);
+    all.extend(database_limits::CASES);
+    all.extend(networks::CASES);
     all
 }
