@@ -138,6 +138,7 @@ impl Core {
         }
         self.steps.push_back(Step::Recovered(index));
         self.tell_ready(index);
+        self.data_lost(&node);
         self.global.down(&node, self.now);
         match state {
             PeerState::Up(up) => {

@@ -157,6 +157,10 @@ impl Searches {
         self.dials.remove(&dial).map(|(_, address)| address)
     }
 
+    pub(super) fn address(&self, dial: u64) -> Option<String> {
+        self.dials.get(&dial).map(|(_, address)| address.clone())
+    }
+
     /// The connection of a dialling is up.
     pub(super) fn reached(&mut self, dial: u64) {
         self.dials.remove(&dial);

@@ -143,6 +143,7 @@ impl World {
     /// The program of a host vanishes; its connections end if the machine is still there to say so.
     pub fn crash(&mut self, host: usize, silently: bool) {
         (self.hosts[host].node, self.hosts[host].outsider) = (None, None);
+        self.hosts[host].streams.clear();
         for wire in &mut self.wires {
             for end in 0..2 {
                 if wire.ends[end].host == host {

@@ -29,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .level(Global)
     .needs(&[Listen])
+    .once()
     .alone(),
     Case::new(
         "database/too-large-from-others",
@@ -38,6 +39,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .level(Global)
     .needs(&[Listen])
+    .once()
     .alone(),
     Case::new(
         "database/large-database-to-a-master",
@@ -47,6 +49,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .level(Global)
     .needs(&[Listen])
+    .once()
     .alone(),
     Case::new(
         "database/large-part",
