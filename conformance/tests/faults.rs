@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aemp_conformance::faults::{self, Matrix, NOTHING};
 use aemp_conformance::requirement::{self, Strength};
-use aemp_conformance::{cases, case::Case};
+use aemp_conformance::{case::Case, cases};
 
 fn written() -> Matrix {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults.txt");
@@ -38,8 +38,11 @@ fn what_is_written_down_is_there_and_the_control_fails_nothing() {
 
 #[test]
 fn each_wrong_node_fails_something() {
-    let harmless: Vec<_> =
-        written().rows().filter(|(fault, cases)| *fault != NOTHING && cases.is_empty()).map(|(fault, _)| fault.to_owned()).collect();
+    let harmless: Vec<_> = written()
+        .rows()
+        .filter(|(fault, cases)| *fault != NOTHING && cases.is_empty())
+        .map(|(fault, _)| fault.to_owned())
+        .collect();
     assert!(harmless.is_empty(), "no case fails by: {harmless:?}");
 }
 

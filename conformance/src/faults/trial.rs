@@ -31,6 +31,11 @@ impl Trial {
     pub fn new(entry: &'static Entry, planned: Planned, right: &Outcome) -> Self {
         Trial { entry, planned, patience: Self::SHORT.max(3 * Duration::from_millis(right.took)) }
     }
+
+    /// The same with far more patience: a machine that has much to do is no fault of a node.
+    fn again(&self) -> Self {
+        Trial { patience: 4 * self.patience, ..*self }
+    }
 }
 
 /// Where wrong nodes come from, and how they are tried.
@@ -43,7 +48,7 @@ pub struct Makers<'a> {
     pub declared: &'a Declared,
     /// How many cases run at the same time.
     pub jobs: usize,
-    /// How long a case waits for what has to come, when it counts.
+    /// How long a case waits at most for what has to come.
     pub patience: Duration,
 }
 
@@ -80,7 +85,7 @@ impl Makers<'_> {
         trials.iter().for_each(|trial| found.add_fault(trial.entry.name));
         let first = self.run(trials);
         let suspected = trials.iter().zip(&first).filter(|(trial, came)| fails(came) != is_known(trial));
-        let suspected: Vec<_> = suspected.map(|(trial, _)| Trial { patience: self.patience, ..*trial }).collect();
+        let suspected: Vec<_> = suspected.map(|(trial, _)| trial.again()).collect();
         let second = self.run(&suspected);
         let failed = |trials: &[Trial], outcomes: &[Outcome]| -> Vec<Trial> {
             trials.iter().zip(outcomes).filter(|(_, came)| fails(came)).map(|(trial, _)| *trial).collect()

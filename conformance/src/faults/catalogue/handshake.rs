@@ -12,6 +12,9 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("accepts any token", |_| Fault::proof(|_, _| Proof::Right)),
     Entry::new("accepts no token", |_| Fault::proof(|_, _| Proof::Wrong)),
     Entry::new("does not listen where it says", |_| Fault { unreachable: true, ..Fault::default() }),
+    Entry::new("uses another secret", |_| {
+        Fault::start(|start| start.secret = start.secret.as_ref().map(|secret| format!("{secret}!")))
+    }),
     // What it sends.
     Entry::new("greets in four parts", |_| {
         Fault::line_out(|_, number, line| {

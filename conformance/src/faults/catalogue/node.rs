@@ -133,7 +133,9 @@ pub(super) const FAULTS: &[Entry] = &[
         })
     }),
     Entry::new("takes a request without arguments for a mistake", |_| {
-        Fault::packet_in(|_, message| if request(message).is_some() && message.len() == 2 { Fate::Close } else { Fate::Pass })
+        Fault::packet_in(
+            |_, message| if request(message).is_some() && message.len() == 2 { Fate::Close } else { Fate::Pass },
+        )
     }),
     Entry::new("tells no reasons", |_| {
         Fault::packet_out(|_, message| {
