@@ -137,12 +137,22 @@ fn drive(choice: u8, octets: &[u8], size: usize) -> Vec<String> {
     config.accept.extend([Method::TlsAnon, Method::Cleartext]);
     config.tls = [Tls::Off, Tls::Wanted, Tls::Required, Tls::Off][usize::from(choice >> 1 & 3)];
     config.limits = LIMITS;
+    config.protocols = vec!["dataconn".into()];
     let role = if choice & 1 == 0 { Role::Acceptor } else { Role::Opener };
-    let own = OwnGreeting::new(&config, [7; 32], None).expect("a greeting");
-    let mut link = Link::new(Arc::new(config), role, own, Duration::ZERO);
-    let mut told = Vec::new();
+    let own = if choice & 9 == 9 {
+        OwnGreeting::of_protocol("dataconn", [("dataconn_id".into(), "x".into())].into(), &config, [7; 32], None)
+    } else {
+        OwnGreeting::new(&config, [7; 32], None)
+    };
+    let mut link = Link::new(Arc::new(config), role, own.expect("a greeting"), Duration::ZERO);
+    let (mut told, mut stream) = (Vec::new(), None);
     for piece in octets.chunks(size) {
-        if let Err(error) = give(&mut link, piece, &mut told) {
+        if let Some(stream) = &mut stream {
+            // It is not the link's any more, whatever it looks like.
+            Vec::extend(stream, piece);
+            continue;
+        }
+        if let Err(error) = give(&mut link, piece, &mut told, &mut stream) {
             assert!(names_its_requirement(&error), "{error}");
             assert_eq!(link.receive(b"[]", |_| {}), Err(ApiMisuse::Ended.into()));
             assert!(link.output().is_empty() && link.deadline().is_none());
@@ -151,12 +161,16 @@ fn drive(choice: u8, octets: &[u8], size: usize) -> Vec<String> {
         }
         assert!(link.output().len() < 10_000);
     }
+    if let Some(stream) = stream {
+        told.push(format!("stream {stream:?}"));
+        return told;
+    }
     told.push(format!("sent {}", String::from_utf8_lossy(link.output())));
     told.push(format!("ended {:?}", link.end_of_input()));
     told
 }
 
-fn give(link: &mut Link, mut octets: &[u8], told: &mut Vec<String>) -> Result<(), Error> {
+fn give(link: &mut Link, mut octets: &[u8], told: &mut Vec<String>, stream: &mut Option<Vec<u8>>) -> Result<(), Error> {
     loop {
         let mut visit = |packet: Packet<'_>| told.push(format!("{packet:?}"));
         let Some(event) = link.receive(std::mem::take(&mut octets), &mut visit)? else {
@@ -166,6 +180,13 @@ fn give(link: &mut Link, mut octets: &[u8], told: &mut Vec<String>) -> Result<()
         if event == Event::Up {
             link.send_to("port", &("hello", 1)).expect("it is up");
         }
+        if event == Event::Stream {
+            assert!(!link.wants_input() && link.send_to("port", &1).is_err());
+            told.push(format!("sent {}", String::from_utf8_lossy(link.output())));
+            link.advance_output(link.output().len());
+            *stream = Some(link.hand_over().expect("all is sent"));
+            return Ok(());
+        }
         if event == Event::Greeted
             && let Accepted::StartTls(tls) = link.accept()?
         {
@@ -173,7 +194,10 @@ fn give(link: &mut Link, mut octets: &[u8], told: &mut Vec<String>) -> Result<()
             link.advance_output(link.output().len());
             link.tls_established()?;
             // Nothing is encrypted here.
-            give(link, &tls.early, told)?;
+            give(link, &tls.early, told, stream)?;
+            if stream.is_some() {
+                return Ok(());
+            }
         }
     }
 }

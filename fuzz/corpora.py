@@ -42,6 +42,9 @@ def seeds():
         for case in cases(framing + "-streams.json"):
             yield framing, octets(case["stream"])
             yield "link", b"\0" + session + octets(case["stream"])
+        streamed = session.replace(b"aemp;1", b"aemp-dataconn;1", 1).replace(b"json,cbor", b"json,cbor;dataconn_id=x", 1)
+        for choice in 0, 8, 9:
+            yield "link", bytes([choice]) + streamed + octets(case["stream"])
         for choice in range(8):
             yield "link", bytes([choice]) + session + octets(case["stream"])
             yield "link", bytes([choice]) + secured + octets(case["stream"])

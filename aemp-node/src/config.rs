@@ -44,6 +44,8 @@ pub struct Config {
     pub announce: Vec<String>,
     /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
     pub seeds: Vec<String>,
+    /// How long [`data_connect`](crate::Node::data_connect) tries, 10 seconds by default.
+    pub data_timeout: Duration,
     /// After how long a host that does not acknowledge what was sent to it is given up (TCP keepalive and user time-out), 30 seconds
     /// by default.
     pub host_timeout: Duration,
@@ -64,6 +66,7 @@ impl Config {
             binds: Vec::new(),
             announce: Vec::new(),
             seeds: Vec::new(),
+            data_timeout: Duration::from_secs(10),
             host_timeout: Duration::from_secs(30),
             slow: Duration::from_millis(200),
             tap: None,

@@ -14,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::data::Transport;
 use crate::driver::{self, Driver};
+use crate::early::WithEarly;
 use crate::wire::Tapped;
 
 /// What others have to do with a connection's task.
@@ -25,6 +27,8 @@ pub(crate) struct Wake {
     pub(crate) close: Notify,
     /// TLS is to begin, once what is to be written has been.
     pub(crate) tls: RefCell<Option<StartTls>>,
+    /// It is a data connection, and whoever waits for it gets it once what is to be written has been.
+    pub(crate) hand_over: Cell<bool>,
     tap: RefCell<Option<Tapped>>,
     /// Nothing more is to be sent: the node ends.
     pub(crate) last: Cell<bool>,
@@ -36,6 +40,7 @@ impl Wake {
             output: Notify::new(),
             close: Notify::new(),
             tls: RefCell::default(),
+            hand_over: Cell::new(false),
             tap: RefCell::new(tap),
             last: Cell::new(false),
         }
@@ -78,13 +83,26 @@ impl Drop for Ending<'_> {
 }
 
 async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake: &Wake) -> io::Result<()> {
-    let Some(tls) = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? else { return Ok(()) };
+    let tls = match (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? {
+        Next::StartTls(tls) => tls,
+        Next::HandOver => {
+            driver.hand_over(id, |early| Transport::Plain(WithEarly::new(early, stream)));
+            return Ok(());
+        }
+        Next::Ended => return Ok(()),
+    };
     let certificates = driver.credentials.borrow().certificates();
     let certificates = certificates.ok_or_else(|| io::Error::other("there are no certificates for TLS"))?;
     let node = driver.node().greeted_as(id).map(ToString::to_string).unwrap_or_default();
     let mut stream = certificates.start(tls, stream, &node).await?;
+    if driver.node().is_data(id) {
+        stream = stream.for_data();
+    }
     driver.with_node(|node, now| node.tls_established(now, id));
-    (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await.map(drop)
+    if let Next::HandOver = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? {
+        driver.hand_over(id, |early| Transport::Secured(WithEarly::new(early, stream).into()));
+    }
+    Ok(())
 }
 
 /// A connection whose octets are carried.
@@ -96,6 +114,13 @@ struct Carried<'a> {
     unflushed: bool,
 }
 
+/// How a connection goes on whose octets are carried no longer.
+enum Next {
+    StartTls(StartTls),
+    HandOver,
+    Ended,
+}
+
 /// What a turn came to.
 enum Turn {
     Moved,
@@ -105,18 +130,20 @@ enum Turn {
 }
 
 impl Carried<'_> {
-    /// Carries octets both ways until the peer ends the connection, or TLS is to begin.
-    async fn carry<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<StartTls>> {
+    /// Carries octets both ways until the peer ends the connection, TLS is to begin, or it is to be handed over.
+    async fn carry<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Next> {
         let wake = self.wake;
         loop {
             if wake.last.get() && !self.unflushed && self.driver.node().output(self.id).is_empty() {
-                return hang_up(stream).await.map(|()| None);
+                return hang_up(stream).await.map(|()| Next::Ended);
             }
-            if self.driver.node().output(self.id).is_empty()
-                && !self.unflushed
-                && let Some(tls) = wake.tls.take()
-            {
-                return Ok(Some(tls));
+            if self.driver.node().output(self.id).is_empty() && !self.unflushed {
+                if let Some(tls) = wake.tls.take() {
+                    return Ok(Next::StartTls(tls));
+                }
+                if wake.hand_over.get() {
+                    return Ok(Next::HandOver);
+                }
             }
             tokio::select! {
                 biased;
@@ -125,7 +152,7 @@ impl Carried<'_> {
                         Turn::Moved => {}
                         // There is more, and others have waited.
                         Turn::Filled => tokio::task::yield_now().await,
-                        Turn::Ended => return Ok(None),
+                        Turn::Ended => return Ok(Next::Ended),
                     }
                 }
                 () = wake.output.notified() => {}

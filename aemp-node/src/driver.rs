@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::config::Config;
 use crate::connection::{self, Wake};
 use crate::credentials::Credentials;
+use crate::data;
 use crate::handle::Command;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
@@ -32,6 +33,7 @@ pub(crate) struct Driver {
     pub(crate) buffer: RefCell<Vec<u8>>,
     pub(crate) credentials: RefCell<Credentials>,
     pub(crate) config: Config,
+    pub(crate) data: data::Waiting,
     start: Instant,
     timer: Notify,
     listening: RefCell<Vec<JoinHandle<()>>>,
@@ -135,6 +137,7 @@ impl Driver {
             buffer: RefCell::new(vec![0; READ]),
             credentials: RefCell::new(credentials),
             config: config.clone(),
+            data: data::Waiting::default(),
             start: Instant::now(),
             timer: Notify::new(),
             listening: RefCell::default(),
@@ -220,6 +223,12 @@ impl Driver {
                 Action::StartTls { connection, tls } => {
                     if let Some(wake) = self.connections.borrow().get(&connection) {
                         wake.tls.replace(Some(tls));
+                        wake.output.notify_one();
+                    }
+                }
+                Action::HandOver(id) => {
+                    if let Some(wake) = self.connections.borrow().get(&id) {
+                        wake.hand_over.set(true);
                         wake.output.notify_one();
                     }
                 }

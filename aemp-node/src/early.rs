@@ -18,6 +18,7 @@ impl<S> WithEarly<S> {
         WithEarly { early, given: 0, stream }
     }
 
+    /// What is behind that.
     pub(crate) fn get_ref(&self) -> &S {
         &self.stream
     }

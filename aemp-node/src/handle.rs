@@ -118,15 +118,19 @@ impl From<Stopped> for CallError {
 }
 
 /// A call that is waited for; when that is dropped, the call is given up.
-struct Calling<'n> {
+pub(crate) struct Calling<'n> {
     node: &'n Node,
     /// The port for the answer, once it is known; none if there is nothing to give up.
     reply: Option<Arc<OnceLock<PortId>>>,
 }
 
-impl Calling<'_> {
+impl<'n> Calling<'n> {
+    pub(crate) fn new(node: &'n Node, reply: Arc<OnceLock<PortId>>) -> Self {
+        Calling { node, reply: Some(reply) }
+    }
+
     /// There is nothing to give up any more.
-    fn has_ended(mut self) {
+    pub(crate) fn has_ended(mut self) {
         self.reply = None;
     }
 }
@@ -174,13 +178,17 @@ impl Node {
         &self.shared.addresses
     }
 
+    pub(crate) fn send_limits(&self) -> Limits {
+        self.shared.send_limits
+    }
+
     pub(crate) fn command(&self, command: impl FnOnce(&Rc<Driver>) + Send + 'static) {
         // A node that has ended drops what the command would have answered with, and that is how it is noticed.
         let _ended = self.shared.commands.send(Command::Use(Box::new(command)));
     }
 
     /// Makes room for something that is to wait for the node's thread.
-    fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
+    pub(crate) fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
         /// About what a command costs beside what is encoded.
         const COST: usize = 256;
         let (waiting, octets) = (self.shared.waiting.clone(), octets + COST);
@@ -348,7 +356,7 @@ impl Node {
         let (answer, answered) = oneshot::channel::<Result<Message, CallError>>();
         let to = to.clone();
         let reply = Arc::new(OnceLock::new());
-        let calling = Calling { node: self, reply: Some(reply.clone()) };
+        let calling = Calling::new(self, reply.clone());
         self.command(move |driver| {
             let _reserved = reserved;
             driver.with_context(|context| {

@@ -47,6 +47,7 @@
 //! | `after` | | [`after`](Context::after), [`send_after`](Context::send_after), [`cancel`](Context::cancel) |
 //! | `peval`, `psub` | [`Node::within`] | [`run_in`](Context::run_in), [`later`](Context::later), [`run_future`](ContextExt::run_future) |
 //! | `mon_nodes` | [`Node::events`] | |
+//! | `AnyEvent::MP::DataConn::connect_to` | [`Node::data_connect`], [`Node::data_accept`] | |
 //! | `db_set`, `db_del`, `db_reg` | [`Node::db_set`], [`Node::db_del`], [`Node::db_reg`] | the same |
 //! | `db_family`, `db_keys`, `db_values` | [`Node::db_family`], … | the same |
 //! | `db_mon` | [`Node::db_watch`] | [`db_watch`](Context::db_watch) |
@@ -74,6 +75,12 @@
 //! node.end(&reminder, Default::default()); // And nobody is reminded in an hour.
 //! # });
 //! ```
+//!
+//! # Data connections
+//!
+//! A message is held in memory as a whole, and those behind it wait. What is large goes over a [`DataStream`]: a stream of octets between programs on two
+//! nodes, with the authentication and TLS of the network, opened from whichever of them can be reached. [`Node::data_accept`] takes those that
+//! others ask for under a name, [`Node::data_connect`] asks.
 //!
 //! # Networks
 //!
@@ -117,7 +124,7 @@
 //!
 //! # What is logged
 //!
-//! With `tracing`: connections that come and go (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
+//! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
 //! that holds up the node, with its port (warn). A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
 //! [`Node::catch_logs`] reads what they do.
 
@@ -128,6 +135,7 @@ mod addresses;
 mod config;
 mod connection;
 mod credentials;
+mod data;
 mod database;
 mod driver;
 mod early;
@@ -146,6 +154,7 @@ mod watch;
 mod wire;
 
 pub use config::Config;
+pub use data::{AcceptError, DataError, DataListener, DataStream};
 pub use database::{DatabaseError, Entry, FamilyChanges};
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, Stopped};

@@ -23,6 +23,11 @@ impl Message {
         Ok(Message { source: source.cloned(), octets: octets.into() })
     }
 
+    /// The arguments of a data connection, which are a packet in cbor.
+    pub(crate) fn of_packet(source: &NodeId, octets: Vec<u8>) -> Self {
+        Message { source: Some(source.clone()), octets: octets.into() }
+    }
+
     /// The node that sent it.
     pub fn source(&self) -> Option<&NodeId> {
         self.source.as_ref()

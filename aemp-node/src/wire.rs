@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
-use aemp_proto::line::Greeting;
+use aemp_proto::line::{Greeting, Protocol};
 
 /// Gets each line and each message that passes. It runs on the node's thread and must not block for long.
 ///
@@ -58,6 +58,8 @@ pub(crate) struct Tapped {
     peer: String,
     sent: Stream,
     received: Stream,
+    /// What follows the handshake is no packets, and not shown.
+    is_data: bool,
 }
 
 /// One direction of a connection.
@@ -80,15 +82,21 @@ const SHOWN: usize = 1000;
 impl Tapped {
     pub(crate) fn new(tap: Tap, node: &str, address: &str) -> Self {
         let stream = || Stream { octets: Vec::new(), place: Place::Lines(0) };
-        Tapped { tap, node: node.to_owned(), peer: address.to_owned(), sent: stream(), received: stream() }
+        Tapped { tap, node: node.to_owned(), peer: address.to_owned(), sent: stream(), received: stream(), is_data: false }
     }
 
     pub(crate) fn pass(&mut self, sent: bool, octets: &[u8]) {
         let stream = if sent { &mut self.sent } else { &mut self.received };
         stream.octets.extend_from_slice(octets);
-        while let Some((text, node)) = stream.next() {
-            if let (Some(node), false) = (node, sent) {
-                self.peer = node;
+        while let Some((text, greeting)) = stream.next() {
+            if let Some(greeting) = greeting {
+                self.is_data |= matches!(greeting.protocol, Protocol::Other(_));
+                if !sent {
+                    self.peer = greeting.node.to_string();
+                }
+            }
+            if self.is_data && matches!(stream.place, Place::Packets(_)) {
+                stream.place = Place::Lost;
             }
             (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &printable(&text) });
         }
@@ -96,8 +104,8 @@ impl Tapped {
 }
 
 impl Stream {
-    /// Takes what has passed whole: as it is shown, and the node ID if that is a greeting.
-    fn next(&mut self) -> Option<(String, Option<String>)> {
+    /// Takes what has passed whole: as it is shown, and what it says if that is the first line of a greeting.
+    fn next(&mut self) -> Option<(String, Option<Greeting>)> {
         match &mut self.place {
             Place::Lines(passed) => {
                 let number = *passed;
@@ -107,10 +115,7 @@ impl Stream {
                 let line = line.trim_end_matches(['\n', '\r']);
                 *passed += 1;
                 match number {
-                    0 => {
-                        let node = Greeting::parse(line.as_bytes()).ok().map(|greeting| greeting.node.to_string());
-                        Some((line.to_owned(), node))
-                    }
+                    0 => Some((line.to_owned(), Greeting::parse(line.as_bytes()).ok())),
                     1 => Some((shorten(line, 16), None)),
                     _ => Some((self.authentication(line), None)),
                 }

@@ -331,9 +331,12 @@ pub enum ApiMisuse {
     /// The link has ended.
     #[error("it has ended already")]
     Ended,
-    /// `accept` or `tls_established` when nothing waits for it.
+    /// `accept`, `tls_established` or `hand_over` when nothing waits for it.
     #[error("{0} is not what it waits for now")]
     OutOfTurn(&'static str),
+    /// A connection was opened for something that was given up meanwhile.
+    #[error("nobody waits for that connection any more")]
+    Unwanted,
     /// The octets that were given as a packet are not exactly one.
     #[error("not one packet: {0}")]
     NotOnePacket(&'static str),

@@ -18,7 +18,8 @@
 //!    ([`wants_input`](link::Link::wants_input)).
 //! 5. If `accept` asks for TLS, write the output as it is, then run TLS on the transport, beginning with the octets that it hands
 //!    over, and call [`tls_established`](link::Link::tls_established). From then on the link sees what is inside TLS.
-//! 6. From [`Event::Up`](link::Event::Up) on, [`send`](link::Link::send) as you like.
+//! 6. From [`Event::Up`](link::Event::Up) on, [`send`](link::Link::send) as you like. After [`Event::Stream`](link::Event::Stream), which comes only
+//!    on connections of other protocols, write the output and [take the connection over](link::Link::hand_over).
 //! 7. When the [`deadline`](link::Link::deadline) comes, call [`handle_timeout`](link::Link::handle_timeout); when the transport ends,
 //!    [`end_of_input`](link::Link::end_of_input).
 //! 8. After any error of these calls but [`SendError`](link::SendError) and [`ApiMisuse`](error::ApiMisuse), close.

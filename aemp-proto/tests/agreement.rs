@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use aemp_proto::global::{Database, Family, Global, Limits, Output, Owner, Request};
 use aemp_proto::names::NodeId;
@@ -82,7 +83,7 @@ impl Nodes {
         }
         self.links.remove(&(b, a));
         for (node, other) in [(a, b), (b, a)] {
-            self.nodes[node].down(&id(other));
+            self.nodes[node].down(&id(other), Duration::ZERO);
             self.take(node);
         }
     }

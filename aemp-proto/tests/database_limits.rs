@@ -221,3 +221,37 @@ fn a_node_that_says_again_and_again_that_it_is_global_gets_one_part() {
     assert!(world.carried - carried < 4_000_000, "DB-34: {}", world.carried - carried);
     assert_eq!(up(&mut world, 0), ["a", "t", "u"], "nobody is lost over it");
 }
+
+#[test]
+fn a_slave_that_asks_for_a_family_again_and_again_and_does_not_read_costs_no_more_than_its_queue() {
+    const QUEUE: usize = 1 << 20;
+    let mut world = World::new(1);
+    world.add(NodeConfig { global: true, queue: QUEUE, ..listening("s", 0) });
+    world.add(listening("a", 1));
+    world.dial(1, 0);
+    world.settle();
+    let value = "x".repeat(100_000);
+    for key in ["k", "l", "m"] {
+        set(&mut world, 0, "fam", key, &value);
+    }
+    // Whoever reads gets all of it each time: it may have lost track.
+    let before = world.carried;
+    for _ in 0..10 {
+        with(&mut world, 1, |context| context.send(&port("s"), &("g_mon1", "fam")).expect("small"));
+        world.settle();
+    }
+    assert!(world.carried - before > 10 * 300_000, "DB-16");
+    assert_eq!(downs(&world), 0);
+    let wire = world.wires_between(0, 1)[0];
+    let end = usize::from(world.opener(wire) == 0);
+    world.wires[wire].stuck[end] = true;
+    with(&mut world, 1, |context| {
+        (0..2000).for_each(|_| context.send(&port("s"), &("g_mon1", "fam")).expect("small"));
+    });
+    for _ in 0..20 {
+        world.step();
+        let waiting = world.node(0).tables().waiting;
+        assert!(waiting <= QUEUE + 400_000, "PEER-3: {waiting} octets wait");
+    }
+    assert!(downs(&world) > 0, "PEER-3");
+}

@@ -282,3 +282,34 @@ fn a_thousand_messages_to_a_node_that_nobody_knows_are_one_piece_of_news() {
     let told = world.hosts[0].events.iter().filter(|event| matches!(event, NodeEvent::Unreachable(..))).count();
     assert_eq!(told, 1);
 }
+
+#[test]
+fn globals_that_are_listed_and_taken_back_again_are_not_searched_any_more() {
+    let mut world = World::new(1);
+    world.add(NodeConfig { global: true, ..listening("s", 0) });
+    world.add(node_config("a"));
+    let silent = world.add(node_config("silent"));
+    world.cut.push((0, silent));
+    world.dial(1, 0);
+    world.settle();
+    let node = port("s");
+    with(&mut world, 1, |context| context.send(&node, &("g_global",)).expect("small"));
+    for round in 0..20 {
+        let names: Vec<_> = (0..50).map(|name| format!("x{round}-{name}")).collect();
+        let globals: BTreeMap<_, _> = names.iter().map(|name| (name, ())).collect();
+        let addresses: BTreeMap<_, _> = names.iter().map(|name| (name, [silent.to_string()])).collect();
+        with(&mut world, 1, |context| {
+            context.send(&node, &("g_upd", "'l", &addresses)).expect("small");
+            context.send(&node, &("g_upd", "'g", &globals)).expect("small");
+        });
+        world.settle();
+        assert!(world.node(0).tables().searches >= 50, "GLOBAL-18");
+        with(&mut world, 1, |context| {
+            context.send(&node, &("g_upd", "'g", (), &names)).expect("small");
+            context.send(&node, &("g_upd", "'l", (), &names)).expect("small");
+        });
+        world.settle();
+    }
+    let searches = world.node(0).tables().searches;
+    assert_eq!(searches, 0, "FIND-9");
+}

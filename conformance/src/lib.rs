@@ -12,7 +12,7 @@
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
 //! | [`certificates`] | certificates for TLS, made for one run |
-//! | [`test`] | what a case has in its hands while it runs |
+//! | [`test`](mod@test) | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
 //! | [`written`] | what a sender must and must not do, looked for in octets |
 //! | [`cases`] | all cases, chapter by chapter |

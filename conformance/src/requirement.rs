@@ -36,7 +36,7 @@ macro_rules! chapters {
 /// The chapters that bind, in their order.
 pub const CHAPTERS: &[(&str, &str)] = &chapters!(
     "2-greeting.md" "3-tls.md" "4-authentication.md" "5-framings.md" "6-messages.md" "7-node-protocol.md"
-    "8-global-protocol.md" "9-logs.md" "10-limits.md" "11-security.md"
+    "8-global-protocol.md" "9-logs.md" "9-data-connections.md" "10-limits.md" "11-security.md"
 );
 
 static ALL: LazyLock<BTreeMap<String, Requirement>> = LazyLock::new(|| {

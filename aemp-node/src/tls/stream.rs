@@ -17,11 +17,24 @@ pub(crate) struct Secured {
     stream: TlsStream<WithEarly<TcpStream>>,
     /// Who the other side says it is.
     node: String,
+    /// It carries data, so it matters whether TLS vouches for its end (`DATA-7`).
+    is_data: bool,
 }
 
 impl Secured {
     pub(super) fn new(stream: TlsStream<WithEarly<TcpStream>>, node: &str) -> Self {
-        Secured { stream, node: node.to_owned() }
+        Secured { stream, node: node.to_owned(), is_data: false }
+    }
+
+    /// The same as a data connection.
+    pub(crate) fn for_data(mut self) -> Self {
+        self.is_data = true;
+        self
+    }
+
+    /// The socket under it.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.stream.get_ref().0.get_ref()
     }
 }
 
@@ -29,7 +42,11 @@ impl AsyncRead for Secured {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match ready!(Pin::new(&mut self.stream).poll_read(context, buffer)) {
             // For the protocol, an end that TLS does not vouch for is an end like any other: the connection is lost.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !self.is_data => Poll::Ready(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let text = format!("{} has cut the connection off before its end", self.node);
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)))
+            }
             Err(error) => Poll::Ready(Err(explain::failure(error, &self.node))),
             Ok(()) => Poll::Ready(Ok(())),
         }
@@ -53,6 +70,10 @@ impl AsyncWrite for Secured {
 /// Tells the other side that this is the end, as far as the socket takes that at once.
 impl Drop for Secured {
     fn drop(&mut self) {
+        // There it would say that all has been written.
+        if self.is_data {
+            return;
+        }
         match &mut self.stream {
             TlsStream::Client(stream) => {
                 let (stream, connection) = stream.get_mut();

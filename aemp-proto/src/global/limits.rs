@@ -1,5 +1,7 @@
 //! How much of what others say is kept.
 
+use core::time::Duration;
+
 /// What one node may make another one hold. More is the loss of its connection (`DB-28`, `DB-29`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -14,6 +16,11 @@ pub struct Limits {
     pub searched: usize,
     /// Questions that wait for an answer, 10,000 by default (`FIND-9`).
     pub questions: usize,
+    /// Global nodes that were lost and are remembered with their addresses, 1,000 by default (`GLOBAL-22`): 5 MiB at most.
+    pub lost: usize,
+    /// For how long, 10 minutes by default (`GLOBAL-20`). Two that nobody else lists find each other again if they are cut off from each
+    /// other for less than that, and one that was shut down is dialled for so long.
+    pub lost_for: Duration,
 }
 
 /// The bounds of a shard.
@@ -40,6 +47,8 @@ impl Default for Limits {
             watched: 10_000,
             searched: 10_000,
             questions: 10_000,
+            lost: 1_000,
+            lost_for: Duration::from_secs(600),
         }
     }
 }

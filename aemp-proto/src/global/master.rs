@@ -174,7 +174,7 @@ impl Global {
     pub fn find(&mut self, node: &NodeId) -> bool {
         // A longer name fits into no greeting (`CONN-6`), so nobody has it.
         if self.is_global || node.as_str().len() > 4096 {
-            let addresses = self.addresses(node);
+            let addresses = self.addresses(node).or_else(|| self.lost.addresses(node));
             self.outputs.push_back(Output::Found(node.clone(), addresses));
             return true;
         }

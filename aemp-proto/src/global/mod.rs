@@ -6,27 +6,33 @@
 mod asking;
 mod database;
 mod limits;
+mod lost;
 mod master;
 mod request;
 mod shards;
+mod tables;
+mod telling;
 mod watching;
 
 pub use asking::{Answer, QuestionId};
 pub use database::{Change, Changes, Database, DbError, Family};
 pub use limits::{Limits, Shard};
 pub use request::{Question, Request};
+pub use tables::Tables;
 pub use watching::FamilyWatch;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use self::asking::Questions;
-use self::database::{ADDRESSES, GLOBALS, addresses, check_entry, is_family, is_public, split, split_database};
+use self::database::{ADDRESSES, GLOBALS, addresses, check_entry, is_family, is_public, split};
 use self::limits::TooMuch;
+use self::lost::Lost;
 use self::shards::{Shards, Source};
-use self::watching::{Told, Views};
+use self::watching::Views;
 use crate::names::NodeId;
 use crate::value::Value;
 
@@ -87,6 +93,7 @@ pub struct Global {
     views: Views,
     questions: Questions,
     searched: BTreeSet<NodeId>,
+    lost: Lost,
     outputs: VecDeque<Output>,
 }
 
@@ -108,6 +115,7 @@ impl Global {
             views: Views::default(),
             questions: Questions::default(),
             searched: BTreeSet::new(),
+            lost: Lost::default(),
             outputs: VecDeque::new(),
         };
         global.set_addresses(addresses);
@@ -154,9 +162,12 @@ impl Global {
         }
     }
 
-    /// The connection to a node is lost.
-    pub fn down(&mut self, node: &NodeId) {
+    /// The connection to a node is lost. If it was global, it is remembered for a time from now on (`GLOBAL-20`).
+    pub fn down(&mut self, node: &NodeId, now: Duration) {
         let Some(peer) = self.peers.remove(node) else { return };
+        if peer.is_global && self.is_global {
+            self.remember(node, self.last_addresses(node), now);
+        }
         self.told.remove(node);
         self.forget_watches(node, peer.watches);
         self.shards.forget(&Source::Slave(node.clone()));
@@ -173,7 +184,7 @@ impl Global {
             self.choose_master();
             self.outputs.push_back(Output::Master(self.master.clone()));
         }
-        if self.is_global && self.is_listed(node) {
+        if self.is_global && self.is_wanted(node) {
             self.outputs.push_back(Output::Keep(node.clone()));
         }
     }
@@ -217,6 +228,10 @@ impl Global {
             // From now on it may hear of it (`GLOBAL-15`).
             self.outputs.push_back(Output::Send(from.clone(), Rc::new(Request::Global)));
         }
+        if !is_global && request != Request::Global {
+            // It is not global any more, if it was (`GLOBAL-21`).
+            self.forget_lost(from);
+        }
         match request {
             Request::Slave(database) => {
                 self.become_global();
@@ -241,10 +256,7 @@ impl Global {
                 self.send(from, Request::Reply(name, answer));
             }
             Request::Watch(family) => self.watched_by(from, family),
-            Request::Unwatch(family) => {
-                peer.watches.remove(&family);
-                self.forget_watches(from, [family].into());
-            }
+            Request::Unwatch(family) => self.unwatched_by(from, family),
         }
     }
 
@@ -260,6 +272,7 @@ impl Global {
         self.shards.forget(&Source::Global(from.clone()));
         self.shards.remove(&Source::Own, ADDRESSES, from.as_str());
         self.set_own(GLOBALS, from.as_str(), Value::Null);
+        self.lost.remove(from);
         self.flush();
         self.send_part(from);
     }
@@ -341,6 +354,13 @@ impl Global {
         parts.for_each(|part| self.send(node, Request::Change(part)));
     }
 
+    fn unwatched_by(&mut self, node: &NodeId, family: String) {
+        if let Some(peer) = self.peers.get_mut(node) {
+            peer.watches.remove(&family);
+        }
+        self.forget_watches(node, [family].into());
+    }
+
     fn forget_watches(&mut self, node: &NodeId, families: BTreeSet<String>) {
         for family in families {
             if let Some(watchers) = self.watchers.get_mut(&family) {
@@ -413,86 +433,5 @@ impl Global {
         const UNLIMITED: Shard = Shard { entries: usize::MAX, octets: usize::MAX };
         let set = self.shards.set(&Source::Own, family, key, value, UNLIMITED);
         debug_assert!(set.is_ok(), "there is no limit");
-    }
-
-    // --- telling ---
-
-    fn send(&mut self, to: &NodeId, request: Request) {
-        self.outputs.push_back(Output::Send(to.clone(), Rc::new(request)));
-    }
-
-    /// Sends what this node contributes, and from then on what changes in it (`GLOBAL-16`).
-    fn send_part(&mut self, to: &NodeId) {
-        for part in split_database(self.shards.contributions()) {
-            self.send(to, Request::Set(part));
-        }
-        self.told.insert(to.clone());
-    }
-
-    /// Tells everyone what has become different.
-    fn flush(&mut self) {
-        for difference in self.shards.take_differences() {
-            let (told, seen) = (difference.told, difference.seen);
-            let family = told.family.clone();
-            if !told.set.is_empty() || !told.deleted.is_empty() {
-                self.tell_change(told);
-            }
-            if self.is_global && !seen.is_empty() {
-                self.tell_watchers(&family, &seen);
-            }
-        }
-    }
-
-    fn tell_change(&mut self, told: Change) {
-        if let Some(master) = self.master.clone() {
-            split(told).into_iter().for_each(|part| self.send(&master, Request::OwnUpdate(part)));
-            return;
-        }
-        if self.told.is_empty() {
-            return;
-        }
-        for request in split(told).into_iter().map(|part| Rc::new(Request::Update(part))) {
-            let sends = self.told.iter().map(|node| Output::Send(node.clone(), request.clone()));
-            self.outputs.extend(sends);
-        }
-    }
-
-    fn tell_watchers(&mut self, family: &str, seen: &Changes) {
-        if let Some(watchers) = self.watchers.get(family) {
-            let set = seen.added.iter().chain(&seen.changed).map(|(key, value)| (key.clone(), value.clone())).collect();
-            let change = Change { family: family.into(), set, deleted: seen.deleted.clone() };
-            for request in split(change).into_iter().map(|part| Rc::new(Request::Change(part))) {
-                let sends = watchers.iter().map(|node| Output::Send(node.clone(), request.clone()));
-                self.outputs.extend(sends);
-            }
-        }
-        let set = seen.added.iter().chain(&seen.changed).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let told = self.views.change(Change { family: family.into(), set, deleted: seen.deleted.clone() });
-        self.tell(told);
-        if family == GLOBALS {
-            let wanted = seen.added.keys().filter_map(|node| self.other(node)).filter(|node| !self.peers.contains_key(node));
-            let gone = seen.deleted.iter().filter_map(|node| self.other(node));
-            let outputs: Vec<_> = wanted.map(Output::Keep).chain(gone.map(Output::LetGo)).collect();
-            self.outputs.extend(outputs);
-        } else if family == ADDRESSES {
-            // A global that is wanted may be reached now.
-            let moved = seen.added.keys().chain(seen.changed.keys()).filter_map(|node| self.other(node));
-            let wanted = moved.filter(|node| self.is_listed(node) && !self.peers.contains_key(node));
-            let outputs: Vec<_> = wanted.map(Output::Keep).collect();
-            self.outputs.extend(outputs);
-        }
-    }
-
-    fn other(&self, node: &str) -> Option<NodeId> {
-        NodeId::new(node).ok().filter(|node| *node != self.id)
-    }
-
-    /// Whether any shard has a node as a global.
-    fn is_listed(&self, node: &NodeId) -> bool {
-        self.shards.value(GLOBALS, node.as_str()).is_some()
-    }
-
-    fn tell(&mut self, told: Told) {
-        self.outputs.extend(told.into_iter().map(|(watch, changes)| Output::Changes(watch, changes)));
     }
 }

@@ -218,6 +218,11 @@ impl Shards {
         self.held.values().map(|held| held.entries).sum()
     }
 
+    /// How many nodes have set something, this one among them.
+    pub(super) fn sources(&self) -> usize {
+        self.held.values().filter(|held| held.entries > 0).count()
+    }
+
     /// What has become different since this was called last, by family.
     pub(super) fn take_differences(&mut self) -> Vec<Difference> {
         let mut differences = Vec::new();

@@ -67,6 +67,17 @@ impl Views {
         self.views.keys().cloned().collect()
     }
 
+    /// How many entries are in all views, with what a new master has told so far.
+    pub(super) fn entries(&self) -> usize {
+        let coming = |view: &View| view.coming.as_ref().map_or(0, |(contents, _)| contents.len());
+        self.views.values().map(|view| view.contents.as_ref().map_or(0, Family::len) + coming(view)).sum()
+    }
+
+    /// How many queries wait whose answers mark the end of what a new master tells.
+    pub(super) fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
     /// All that is in a view, as a watch is told first.
     pub(super) fn beginning(&self, family: &str) -> Option<Changes> {
         let contents = self.views.get(family)?.contents.clone()?;

@@ -40,6 +40,9 @@ pub struct Config {
     pub tls: Tls,
     /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
     pub keys: BTreeMap<String, String>,
+    /// The words of other protocols `aemp-WORD` that openers may name to this node, where it accepts (`GREET-4`); none by default. Of such a
+    /// connection a link does no more than the handshake ([`Event::Stream`](super::Event::Stream)).
+    pub protocols: Vec<String>,
     /// What one packet of the peer may cost.
     pub limits: Limits,
     /// What one packet of ours may cost: at first what every receiver takes, [`Limits::LEAST`] (`LIMIT-5`). Raise it where the peers are
@@ -74,6 +77,7 @@ impl Config {
             send_framings: None,
             tls: Tls::Off,
             keys: BTreeMap::from([("provider".into(), concat!("aemp-proto-", env!("CARGO_PKG_VERSION")).into())]),
+            protocols: Vec::new(),
             limits: Limits::default(),
             send_limits: Limits::LEAST,
             handshake_timeout: Duration::from_secs(30),
@@ -91,8 +95,12 @@ impl Config {
     }
 
     /// The first line of a link (`GREET-1`).
-    pub(super) fn greeting(&self, peer_address: Option<&str>) -> Greeting {
-        let mut keys = self.keys.clone();
+    pub(super) fn greeting(
+        &self,
+        protocol: Protocol,
+        mut keys: BTreeMap<String, String>,
+        peer_address: Option<&str>,
+    ) -> Greeting {
         if self.tls != Tls::Off {
             keys.insert("tls".into(), "1.0".into());
         }
@@ -100,7 +108,7 @@ impl Config {
             keys.insert("peeraddr".into(), address.into());
         }
         Greeting {
-            protocol: Protocol::Aemp,
+            protocol,
             node: self.node.clone(),
             methods: self.acceptable().map(|method| method.name().into()).collect(),
             framings: self.framings.iter().map(|framing| framing.name().into()).collect(),

@@ -24,6 +24,9 @@ pub enum Event {
     Greeted,
     /// The peer is authenticated. Packets can be sent, and will arrive.
     Up,
+    /// The peer is authenticated, and the connection belongs to [another protocol](super::Link::protocol) from here on: write what is in the output, then
+    /// [hand it over](super::Link::hand_over).
+    Stream,
 }
 
 /// How a link goes on with a peer that was accepted.

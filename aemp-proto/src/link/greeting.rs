@@ -1,12 +1,13 @@
 //! Our own two lines.
 
-use alloc::string::ToString;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::config::Config;
 use crate::error::{ApiMisuse, Error};
-use crate::line::{self, Greeting, MAX_LINE};
+use crate::line::{self, Greeting, MAX_LINE, Protocol};
 
 /// The two lines with which a side begins. Not to be used twice, so it cannot be cloned.
 pub struct OwnGreeting {
@@ -23,13 +24,39 @@ impl OwnGreeting {
     ///
     /// When the line would be too long, or a key cannot stand in it.
     pub fn new(config: &Config, random: [u8; 32], peer_address: Option<&str>) -> Result<Self, Error> {
+        Self::speaking(Protocol::Aemp, config.keys.clone(), config, random, peer_address)
+    }
+
+    /// The same for an opener of the protocol `aemp-WORD`, with these keys in place of those of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), and when the word can be none.
+    pub fn of_protocol(
+        word: &str,
+        keys: BTreeMap<String, String>,
+        config: &Config,
+        random: [u8; 32],
+        peer_address: Option<&str>,
+    ) -> Result<Self, Error> {
+        Self::speaking(Protocol::Other(word.into()), keys, config, random, peer_address)
+    }
+
+    fn speaking(
+        protocol: Protocol,
+        keys: BTreeMap<String, String>,
+        config: &Config,
+        random: [u8; 32],
+        peer_address: Option<&str>,
+    ) -> Result<Self, Error> {
+        let reserved = keys.contains_key("tls") || keys.contains_key("peeraddr");
         let nonce: Vec<u8> = random
             .iter()
             .flat_map(|octet| [octet >> 4, octet & 15])
             .map(|digit| b"0123456789abcdef"[usize::from(digit)])
             .collect();
-        let greeting = config.greeting(peer_address);
-        if config.keys.contains_key("tls") || config.keys.contains_key("peeraddr") {
+        let greeting = config.greeting(protocol, keys, peer_address);
+        if reserved {
             return Err(ApiMisuse::OwnGreeting("the keys tls and peeraddr are not free").into());
         }
         let own = Self::exact(greeting.to_string().as_bytes(), &nonce)?;

@@ -3,6 +3,7 @@
 //! A [`Link`] is given octets as they arrive and times, and gives octets to send, events and packets. It knows no socket and no
 //! clock, so it works over anything that carries octets in order. The crate's documentation shows how to drive it.
 
+mod authentication;
 mod config;
 mod event;
 mod greeting;
@@ -13,16 +14,16 @@ pub use greeting::OwnGreeting;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::time::Duration;
 
 use serde::Serialize;
 use zeroize::Zeroize;
 
-use crate::auth::{Method, Transcript};
+use crate::auth::Method;
 use crate::error::{ApiMisuse, Error, LimitExceeded, Lost, PeerIncompatible, PeerMisbehaved, Phase};
 use crate::framing::{Framing, Limits, Packet, Scan, Scanner};
-use crate::line::{self, Authentication, Greeting, MAX_LINE, Protocol};
+use crate::line::{self, Greeting, MAX_LINE, Protocol};
 use crate::output::Output;
 use greeting::PeerGreeting;
 
@@ -51,8 +52,19 @@ enum State {
     Greeting,
     Greeted,
     Securing,
-    Authenticating { send: Framing, authenticated: bool },
-    Up { send: Framing, scanner: Scanner, method: Method },
+    Authenticating {
+        send: Framing,
+        authenticated: bool,
+    },
+    Up {
+        send: Framing,
+        scanner: Scanner,
+        method: Method,
+    },
+    /// Authenticated, and no longer ours.
+    Stream {
+        method: Method,
+    },
     Ended,
 }
 
@@ -96,6 +108,14 @@ impl Link {
         self.peer.greeting.as_ref()
     }
 
+    /// What is spoken: once the peer's first line has arrived, or from the beginning where we have opened a connection of another protocol.
+    pub fn protocol(&self) -> Option<&Protocol> {
+        match &self.own.greeting.protocol {
+            Protocol::Aemp => self.peer().map(|peer| &peer.protocol),
+            other @ Protocol::Other(_) => Some(other),
+        }
+    }
+
     /// Whether packets can be sent.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
@@ -120,7 +140,7 @@ impl Link {
     /// The method by which the peer authenticated, once it is up.
     pub fn method(&self) -> Option<Method> {
         match self.state {
-            State::Up { method, .. } => Some(method),
+            State::Up { method, .. } | State::Stream { method } => Some(method),
             _ => None,
         }
     }
@@ -128,7 +148,7 @@ impl Link {
     /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
     /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`).
     pub fn wants_input(&self) -> bool {
-        !matches!(self.state, State::Greeted | State::Securing | State::Ended)
+        !matches!(self.state, State::Greeted | State::Securing | State::Stream { .. } | State::Ended)
     }
 
     /// How far the connection has come.
@@ -140,7 +160,7 @@ impl Link {
             State::Securing => Phase::Securing,
             State::Authenticating { .. } => Phase::Authenticating,
             State::Up { scanner, .. } if scanner.within_packet() => Phase::Packet,
-            State::Up { .. } => Phase::Up,
+            State::Up { .. } | State::Stream { .. } => Phase::Up,
         }
     }
 
@@ -167,7 +187,7 @@ impl Link {
 
     /// When the handshake must have ended; `None` when it has.
     pub fn deadline(&self) -> Option<Duration> {
-        if matches!(self.state, State::Up { .. } | State::Ended) { None } else { Some(self.deadline) }
+        if matches!(self.state, State::Up { .. } | State::Stream { .. } | State::Ended) { None } else { Some(self.deadline) }
     }
 
     /// Tells the time, at least when the [`deadline`](Link::deadline) has come.
@@ -345,6 +365,21 @@ impl Link {
         Ok(packet.relay(send, &self.config.send_limits, self.output.buffer())?)
     }
 
+    /// Gives the connection to whoever speaks its protocol, after [`Event::Stream`] and once the output is written: the octets that have arrived
+    /// behind the handshake (`DATA-4`). The link has ended then.
+    ///
+    /// # Errors
+    ///
+    /// When it is not up in another protocol, or its own line is still in the output.
+    pub fn hand_over(&mut self) -> Result<Vec<u8>, ApiMisuse> {
+        if !matches!(self.state, State::Stream { .. }) || !self.output().is_empty() {
+            return Err(ApiMisuse::OutOfTurn("hand_over"));
+        }
+        let octets = core::mem::take(&mut self.held);
+        self.end();
+        Ok(octets)
+    }
+
     fn end(&mut self) {
         if !self.is_up() {
             self.held.zeroize();
@@ -381,10 +416,9 @@ impl Link {
                         return Ok((done, None));
                     };
                     done += line.length;
-                    self.verify(line.text)?;
-                    return Ok((done, Some(Event::Up)));
+                    return self.verify(line.text).map(|event| (done, Some(event)));
                 }
-                State::Securing => return Ok((done, None)),
+                State::Securing | State::Stream { .. } => return Ok((done, None)),
                 State::Greeted => {
                     // The authentication line, and packets behind it, wait for the owner's decision.
                     let limit = MAX_LINE + self.config.limits.octets.min(Limits::LEAST.octets);
@@ -405,7 +439,13 @@ impl Link {
         if self.own.lines() == self.peer.lines() {
             return Err(PeerMisbehaved::ReflectedGreeting.into());
         }
-        if let Protocol::Other(_) = peer.protocol {
+        let is_spoken = match (&peer.protocol, &self.own.greeting.protocol) {
+            (Protocol::Aemp, _) => true,
+            (other, own @ Protocol::Other(_)) => other == own,
+            // Only an opener may choose (`GREET-3`).
+            (Protocol::Other(word), Protocol::Aemp) => self.role == Role::Acceptor && self.config.protocols.contains(word),
+        };
+        if !is_spoken {
             return Err(PeerIncompatible::Protocol { protocol: alloc::format!("{}", peer.protocol).as_str().into() }.into());
         }
         if peer.node == self.own.greeting.node {
@@ -414,88 +454,6 @@ impl Link {
         if self.own.second == self.peer.second {
             return Err(PeerMisbehaved::EqualNonces.into());
         }
-        Ok(())
-    }
-
-    /// Makes sure that both directions can work, and sends our line if we are the opener.
-    fn begin_authentication(&mut self) -> Result<(), Error> {
-        let Some(peer) = &self.peer.greeting else {
-            return Err(ApiMisuse::OutOfTurn("accept").into());
-        };
-        if self.config.choose_method(&peer.methods, self.tls).is_none() {
-            return Err(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() }.into());
-        }
-        let Some(send) = self.config.choose_framing(&peer.framings) else {
-            return Err(PeerIncompatible::NoCommonFraming { offered: peer.framings.join(",").as_str().into() }.into());
-        };
-        self.state = State::Authenticating { send, authenticated: false };
-        if self.role == Role::Opener { self.authenticate() } else { Ok(()) }
-    }
-
-    /// Sends our authentication line.
-    fn authenticate(&mut self) -> Result<(), Error> {
-        let (State::Authenticating { send, authenticated }, Some(peer)) = (&mut self.state, &self.peer.greeting) else {
-            return Ok(());
-        };
-        let no_method = || Error::from(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() });
-        let method = self.config.choose_method(&peer.methods, self.tls).ok_or_else(no_method)?;
-        let transcript = Transcript { own: self.own.lines(), other: self.peer.lines() };
-        let token = method.token(&transcript, self.config.secrets().nth(self.proven)).ok_or_else(no_method)?;
-        *authenticated = true;
-        self.token_in_output = true;
-        // So that no copy of the token is left behind by growing.
-        self.output.buffer().reserve(MAX_LINE);
-        let line = Authentication { method: method.name(), token: &token, framing: send.name() };
-        let _infallible = writeln!(Octets(self.output.buffer()), "{line}");
-        Ok(())
-    }
-
-    /// Verifies the peer's authentication line; if it is right, the link is up.
-    fn verify(&mut self, line: &[u8]) -> Result<(), Error> {
-        let line = Authentication::parse(line)?;
-        let offered = |names: &[alloc::string::String], name: &str| names.iter().any(|offered| offered == name);
-        let own = &self.own.greeting;
-        // What stands where a name should be may be the secret: only names that mean something are told (`ERR-3`).
-        let told = |name: &str, is_known: bool| if is_known { name.into() } else { "a name that is not known".into() };
-        let method = match Method::from_name(line.method) {
-            Some(method) if offered(&own.methods, line.method) => method,
-            _ => {
-                return Err(PeerMisbehaved::MethodNotOffered {
-                    method: told(line.method, Method::from_name(line.method).is_some()),
-                }
-                .into());
-            }
-        };
-        let framing = match Framing::from_name(line.framing) {
-            Some(framing) if offered(&own.framings, line.framing) => framing,
-            _ => {
-                return Err(PeerMisbehaved::FramingNotOffered {
-                    framing: told(line.framing, Framing::from_name(line.framing).is_some()),
-                }
-                .into());
-            }
-        };
-        if method.requires_tls() && !self.tls {
-            return Err(PeerMisbehaved::MethodRequiresTls { method: line.method.into() }.into());
-        }
-        let transcript = Transcript { own: self.peer.lines(), other: self.own.lines() };
-        let is_right = |secret| method.verify(line.token, &transcript, secret);
-        // Which secret it was, we answer with (`SEC-7`).
-        self.proven = match self.config.secrets().position(|secret| is_right(Some(secret))) {
-            Some(proven) => proven,
-            None if !method.requires_secret() && is_right(None) => 0,
-            None => return Err(PeerMisbehaved::WrongToken { hint: wrong_token_hint(method, line.token) }.into()),
-        };
-        if self.role == Role::Acceptor {
-            self.authenticate()?;
-        }
-        let State::Authenticating { send, .. } = self.state else {
-            return Ok(());
-        };
-        self.state = State::Up { send, scanner: Scanner::new(framing, self.config.limits), method };
-        // The lines have served; an idle link should be small.
-        (self.own.first, self.own.second) = (Vec::new(), Vec::new());
-        (self.peer.first, self.peer.second) = (Vec::new(), Vec::new());
         Ok(())
     }
 }
@@ -513,33 +471,6 @@ fn visit_packets(scanner: &mut Scanner, octets: &[u8], visit: &mut impl FnMut(Pa
             }
             Scan::Partial { start } => return Ok(done + start),
         }
-    }
-}
-
-/// What can be said about a wrong token without saying anything about the right one.
-fn wrong_token_hint(method: Method, token: &str) -> &'static str {
-    let length = match method {
-        Method::TlsSha3_512 | Method::HmacSha3_512 => 128,
-        Method::HmacSha2_256 => 64,
-        Method::TlsAnon => 0,
-        Method::Cleartext => token.len(),
-    };
-    if token.len() != length {
-        "it has the wrong length for its method"
-    } else if token.contains(|digit: char| digit.is_ascii_uppercase()) {
-        "it has uppercase digits"
-    } else {
-        "the two sides have different secrets, or somebody changed the greeting"
-    }
-}
-
-/// Writes text into a buffer of octets.
-struct Octets<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Octets<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
     }
 }
 

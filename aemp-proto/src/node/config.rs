@@ -35,6 +35,14 @@ pub struct NodeConfig {
     pub silence: Duration,
     /// The longest time between two tries to reach a seed, 30 seconds by default.
     pub backoff: Duration,
+    /// Data connections that may be expected or under way at once, 1,000 by default (`DATA-18`).
+    pub data_expected: usize,
+    /// How many of them one peer may have this node expect, 100 by default (`DATA-18`).
+    pub data_expected_of_peer: usize,
+    /// Octets that the arguments of one of those may take, 64 KiB by default (`DATA-18`).
+    pub data_arguments: usize,
+    /// The longest time for which one is expected, 5 minutes by default, whatever the peer asks for.
+    pub data_time: Duration,
     /// Refuses `snd`, `eval`, spawning and calls from all peers (`NODE-9`).
     pub secure: bool,
     /// Is global from the start (section 8.1).
@@ -61,6 +69,10 @@ impl NodeConfig {
             quiet: Duration::from_secs(10),
             silence: Duration::from_secs(120),
             backoff: Duration::from_secs(30),
+            data_expected: 1_000,
+            data_expected_of_peer: 100,
+            data_arguments: 64 << 10,
+            data_time: Duration::from_secs(300),
             secure: false,
             global: false,
             addresses: Vec::new(),

@@ -5,8 +5,10 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::peer::PeerState;
+use super::seed::Dial;
 use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent};
 use crate::error::{Error, LimitExceeded};
+use crate::line::Protocol;
 use crate::link::{Event, Link, OwnGreeting, Role};
 use crate::names::NodeId;
 
@@ -29,11 +31,16 @@ impl Node {
         if role == Role::Acceptor && self.accepting >= limit {
             return Err(LimitExceeded::Handshakes { limit }.into());
         }
-        let own = OwnGreeting::new(&self.link_config, random, peer_address)?;
+        let own = match dial {
+            Some(DialId(Dial::Data(dial))) => self.data_greeting(dial, random, peer_address)?,
+            _ => OwnGreeting::new(&self.link_config, random, peer_address)?,
+        };
+        let address = dial.and_then(|dial| self.dialled_address(dial));
         let link = Link::new(self.link_config.clone(), role, own, now);
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
-        let connection = Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None };
+        let connection =
+            Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None, address, data: None };
         self.connections.insert(id, Box::new(connection));
         self.handshakes.insert(id);
         self.accepting += usize::from(role == Role::Acceptor);
@@ -44,7 +51,7 @@ impl Node {
     /// Tells that an address could not be reached.
     pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
         self.core.now = now;
-        let address = self.dial_ended(dial);
+        let address = self.dial_ended(dial, error);
         self.core.events.push_back(NodeEvent::Refused { node: None, address, error: error.into() });
         self.settle();
     }
@@ -151,7 +158,11 @@ impl Node {
                 Ok(Some(Event::Greeted)) => {
                     let node = connection.link.peer().map(|greeting| greeting.node.clone());
                     connection.node.clone_from(&node);
-                    if let Some(node) = node {
+                    if let Some(Protocol::Other(_)) = connection.link.protocol() {
+                        if let Some(node) = node {
+                            self.data_greeted(id, &node);
+                        }
+                    } else if let Some(node) = node {
                         self.of_nodes.insert((node.clone(), id));
                         if let Some(dial) = connection.dial {
                             self.greeted(dial, &node);
@@ -160,6 +171,7 @@ impl Node {
                     }
                 }
                 Ok(Some(Event::Up)) => self.up(id),
+                Ok(Some(Event::Stream)) => return self.data_up(id),
                 Err(error) => {
                     let dial = connection.dial;
                     self.is_it_us(dial, &error);
@@ -172,7 +184,7 @@ impl Node {
     /// A connection is over, for whatever reason.
     pub(super) fn gone(&mut self, id: ConnectionId, text: &str) {
         let Some(connection) = self.forget_connection(id) else { return };
-        let address = connection.dial.and_then(|dial| self.dial_ended(dial));
+        let address = connection.dial.and_then(|dial| self.dial_ended(dial, text));
         match connection.peer {
             Some(index) => {
                 if self.core.peers[index].up().is_some_and(|up| up.connection == id) {
@@ -180,6 +192,9 @@ impl Node {
                 }
             }
             None => {
+                if let Some(key) = &connection.data {
+                    self.core.data_failed(key, text);
+                }
                 let node = connection.node.clone();
                 self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
             }

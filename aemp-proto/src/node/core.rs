@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::config::NodeConfig;
 use super::context::Context;
+use super::data;
 use super::database::Watchers;
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Ports, Ran, Watcher};
@@ -76,6 +77,8 @@ pub(super) struct Core {
     pub(super) own: Vec<u8>,
     pub(super) events: VecDeque<NodeEvent>,
     pub(super) global: Global,
+    /// Data connections that do not stand yet.
+    pub(super) data: data::Table,
     /// Who waits for what is in the database.
     pub(super) watchers: Watchers,
     /// What has been found out about where nodes are.
@@ -94,6 +97,7 @@ impl Core {
             id: config.link.node.clone(),
             global: Global::new(config.link.node.clone(), config.addresses.clone(), config.database),
             watchers: Watchers::default(),
+            data: data::Table::default(),
             discovered: VecDeque::new(),
             config,
             now,

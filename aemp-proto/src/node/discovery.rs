@@ -52,6 +52,7 @@ impl Node {
                 self.searches.greeted(number, node, self.core.now);
                 self.hurries = true;
             }
+            Dial::Data(_) => {}
             Dial::Seed(place) => {
                 self.seeds.found(place, node);
                 // If it is up already, this is how we learn that it is a seed node.
@@ -65,7 +66,7 @@ impl Node {
         match dial {
             Some(DialId(Dial::Seed(place))) => self.seeds.reached(place),
             Some(DialId(Dial::Search(number))) => self.searches.reached(number),
-            None => {}
+            Some(DialId(Dial::Data(_))) | None => {}
         }
         self.searches.up(node, self.core.now);
         self.core.global.forget(node);
@@ -77,14 +78,24 @@ impl Node {
     }
 
     /// An address could not be reached, or the connection has ended. Gives the address.
-    pub(super) fn dial_ended(&mut self, dial: DialId) -> Option<String> {
+    pub(super) fn dial_ended(&mut self, dial: DialId, text: &str) -> Option<String> {
         let now = self.core.now;
         match dial.0 {
+            Dial::Data(number) => self.data_dial_ended(number, text),
             Dial::Seed(place) => self.seeds.failed(place, now, self.core.config.backoff),
             Dial::Search(number) => {
                 self.hurries = true;
                 self.searches.ended(number, now)
             }
+        }
+    }
+
+    /// The address that is dialled.
+    pub(super) fn dialled_address(&self, dial: DialId) -> Option<String> {
+        match dial.0 {
+            Dial::Seed(place) => self.seeds.address(place),
+            Dial::Search(number) => self.searches.address(number),
+            Dial::Data(_) => None,
         }
     }
 
@@ -121,11 +132,20 @@ impl Node {
         let Some(output) = self.core.discovered.pop_front() else { return false };
         self.hurries = true;
         match output {
-            Output::Found(node, addresses) => self.found(&node, addresses),
+            Output::Found(node, addresses) => {
+                self.data_found(&node, addresses.as_deref());
+                self.found(&node, addresses);
+            }
             // It may have come meanwhile.
             Output::Keep(node) if self.core.is_up(&node) => {}
             Output::Keep(node) => self.searches.keep(node, self.core.now),
-            Output::LetGo(node) => self.searches.let_go(&node),
+            Output::LetGo(node) => {
+                self.searches.let_go(&node);
+                // Or anyone could have it search ever more, by listing globals for a moment (`FIND-9`).
+                if !self.core.is_connecting_to(&node) {
+                    self.searches.end(&node, self.core.now);
+                }
+            }
             _ => {}
         }
         true

@@ -9,7 +9,8 @@
 //! 3. Write what [`output`](Node::output) has for each connection that [`poll_writable`](Node::poll_writable) names; one that is named
 //!    may also read again, if it did not [want input](Node::wants_input).
 //! 4. When the [`deadline`](Node::deadline) has come, and as long as [`has_work`](Node::has_work), call [`run`](Node::run).
-//! 5. Take each event of [`poll_event`](Node::poll_event): they wait until then.
+//! 5. Take each data connection with [`hand_over`](Node::hand_over) when [`Action::HandOver`] says so: its octets are not the node's.
+//! 6. Take each event of [`poll_event`](Node::poll_event): they wait until then.
 //!
 //! All of that after each call. A node is not `Send`: it lives on one thread. Code of ports must not panic, unless the owner
 //! [supervises](Node::supervise) it.
@@ -22,6 +23,7 @@ mod config;
 mod connections;
 mod context;
 mod core;
+mod data;
 mod database;
 mod discovery;
 mod peer;
@@ -33,6 +35,7 @@ mod search;
 mod seed;
 mod sending;
 mod supervise;
+mod tables;
 mod timer;
 mod watch;
 
@@ -40,12 +43,14 @@ pub use self::core::Function;
 pub use call::NoAnswer;
 pub use config::NodeConfig;
 pub use context::Context;
+pub use data::{DataConnection, DataTaker};
 pub use database::DbEntry;
 pub use peer::ConnectionId;
 pub use port::Handler;
 pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
 pub use seed::DialId;
 pub use supervise::{Conduct, Supervisor};
+pub use tables::Tables;
 pub use timer::TimerHandle;
 pub use watch::WatchHandle;
 
@@ -91,6 +96,9 @@ pub enum Action {
         /// Which part to play, and the octets of TLS that have arrived already.
         tls: StartTls,
     },
+    /// A connection has become a data connection: write its output as it is, then take it with [`Node::hand_over`], or tell that it has
+    /// [ended](Node::closed).
+    HandOver(ConnectionId),
     /// Close a connection, after what has been taken of its output. The node has forgotten it.
     Close(ConnectionId),
 }
@@ -155,6 +163,10 @@ struct Connection {
     accepted_at: Option<Duration>,
     /// The place of the peer, once it is up.
     peer: Option<usize>,
+    /// The address that was dialled.
+    address: Option<String>,
+    /// Which data connection it is, once it is one.
+    data: Option<data::Key>,
 }
 
 /// A node.
@@ -190,6 +202,7 @@ impl Node {
         for key in ["mproto", ARBITER, GLOBAL] {
             config.link.keys.insert(key.into(), "1".into());
         }
+        config.link.protocols = Vec::from([data::WORD.into()]);
         let is_global = config.global;
         let mut node = Node {
             link_config: Arc::new(config.link.clone()),
@@ -278,6 +291,11 @@ impl Node {
         self.connections.len()
     }
 
+    /// The data connections that are expected, or being opened from here.
+    pub fn data_under_way(&self) -> usize {
+        self.core.data.len()
+    }
+
     /// The octets that wait for all peers together.
     pub fn waiting(&self) -> usize {
         self.core.peers.iter().map(peer::Peer::waiting).sum()
@@ -323,7 +341,7 @@ impl Node {
         loop {
             self.core.carry_out();
             self.close_and_want();
-            if self.discover() {
+            if self.discover() || self.data_open() {
                 continue;
             }
             // One after the other, not one within the other: strangers choose how many there are.
@@ -335,7 +353,7 @@ impl Node {
     fn close_and_want(&mut self) {
         while let Some(id) = self.core.closing.pop() {
             if let Some(connection) = self.forget_connection(id) {
-                connection.dial.and_then(|dial| self.dial_ended(dial));
+                connection.dial.and_then(|dial| self.dial_ended(dial, "it was given up"));
                 self.undecided.extend(connection.node);
             }
         }
@@ -366,7 +384,9 @@ impl Node {
             self.look_after(index);
         }
         self.core.shed_load();
+        self.core.tell_global(|global| global.expire(now));
         self.end_searches();
+        self.data_hurry();
         self.hurries = true;
     }
 

@@ -66,6 +66,11 @@ impl Core {
         index
     }
 
+    /// Whether something waits for a connection to a node.
+    pub(super) fn is_connecting_to(&self, node: &NodeId) -> bool {
+        self.known_peer(node).is_some_and(|index| matches!(self.peers[index].state, PeerState::Connecting { .. }))
+    }
+
     pub(super) fn is_connecting(&self) -> bool {
         self.connecting > 0
     }
@@ -133,7 +138,8 @@ impl Core {
         }
         self.steps.push_back(Step::Recovered(index));
         self.tell_ready(index);
-        self.global.down(&node);
+        self.data_lost(&node);
+        self.global.down(&node, self.now);
         match state {
             PeerState::Up(up) => {
                 self.closing.push(up.connection);

@@ -183,6 +183,11 @@ impl Ports {
         Some(key)
     }
 
+    /// How many ports there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.port.is_some()).count()
+    }
+
     /// Takes a port out of the table: it has ended.
     pub(super) fn remove(&mut self, key: PortKey) -> Option<Port> {
         self.get(key)?;

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::core::Core;
+use super::data;
 use super::port::Watcher;
 use super::reasons::Reasons;
 use crate::framing::Elements;
@@ -15,7 +16,8 @@ use crate::value::Value;
 pub(super) const SPAWN: &str = "AnyEvent::MP::_spawn";
 
 /// The requests that every node has.
-const KNOWN: [&str; 10] = ["mon0", "mon1", "kil0", "kil1", "snd", "can", "time", "devnull", "eval", SPAWN];
+const KNOWN: [&str; 12] =
+    ["mon0", "mon1", "kil0", "kil1", "snd", "can", "time", "devnull", "eval", SPAWN, data::EXPECT, data::CONNECT];
 
 /// The one text that is answered, so that others can draw the network (`NODE-11`).
 const UP_NODES: &str = "AnyEvent::MP::Kernel::up_nodes";
@@ -47,6 +49,9 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
                 core.tell_global(|global| global.receive(source, request));
             }
         }
+        // Whoever asks is told, also in secure mode (`DATA-14`).
+        data::EXPECT if peer.is_some() => data::expect(core, elements, source),
+        data::CONNECT if peer.is_some() => data::connect(core, elements, source),
         _ if refused => {}
         SPAWN => spawn(core, elements, source),
         _ => {

@@ -71,6 +71,16 @@ impl Searches {
         self.searches.len()
     }
 
+    /// How many addresses are dialled at once.
+    pub(super) fn dials(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// How many global nodes are tried, or are up and would be.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(super) fn is_searched(&self, node: &NodeId) -> bool {
         self.searches.contains_key(node)
     }
@@ -145,6 +155,10 @@ impl Searches {
     pub(super) fn ended(&mut self, dial: u64, now: Duration) -> Option<String> {
         self.go_on(dial, now);
         self.dials.remove(&dial).map(|(_, address)| address)
+    }
+
+    pub(super) fn address(&self, dial: u64) -> Option<String> {
+        self.dials.get(&dial).map(|(_, address)| address.clone())
     }
 
     /// The connection of a dialling is up.

@@ -17,6 +17,8 @@ pub(super) enum Dial {
     Seed(usize),
     /// An address of a node that is searched.
     Search(u64),
+    /// An address of a node for a data connection.
+    Data(u64),
 }
 
 pub(super) struct Seeds {
@@ -108,6 +110,10 @@ impl Seeds {
     /// It is this node itself.
     pub(super) fn is_own(&mut self, place: usize) {
         self.seeds[place].own = true;
+    }
+
+    pub(super) fn address(&self, place: usize) -> Option<String> {
+        self.seeds.get(place).map(|seed| seed.address.clone())
     }
 
     /// The connection came up.

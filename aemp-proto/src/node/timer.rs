@@ -27,6 +27,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     pub(super) fn next(&self) -> Option<Duration> {
         self.due.keys().next().map(|(at, _)| *at)
     }

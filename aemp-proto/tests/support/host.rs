@@ -1,12 +1,13 @@
 //! A machine of the world, and the program that runs on it: a node, or an outsider.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use aemp_proto::link::Role;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Action, ConnectionId, DialId, Node, NodeConfig, NodeEvent};
+use aemp_proto::node::{Action, ConnectionId, DataConnection, DialId, Node, NodeConfig, NodeEvent};
 
 /// A program that is no node of this crate. It names its connections itself.
 pub trait Outsider {
@@ -58,6 +59,20 @@ pub struct Host {
     pub outsider: Option<Rc<RefCell<dyn Outsider>>>,
     /// Everything that its nodes told.
     pub events: Vec<NodeEvent>,
+    /// The data connections that the node has handed over.
+    pub streams: BTreeMap<ConnectionId, Stream>,
+    /// Those that it will hand over once their output is written.
+    pub to_take: Vec<ConnectionId>,
+}
+
+/// A data connection in the hands of a program.
+pub struct Stream {
+    pub data: DataConnection,
+    /// What has arrived.
+    pub heard: Vec<u8>,
+    /// What is to be sent.
+    pub to_say: Vec<u8>,
+    pub ended: bool,
 }
 
 /// What the program on a host wants done.
@@ -72,14 +87,29 @@ pub struct Wishes {
 
 impl Host {
     pub fn new(config: NodeConfig) -> Self {
-        Host { config, node: None, outsider: None, events: Vec::new() }
+        let (events, streams, to_take) = Default::default();
+        Host { config, node: None, outsider: None, events, streams, to_take }
     }
 
     pub fn is_running(&self) -> bool {
         self.node.is_some() || self.outsider.is_some()
     }
 
+    /// Takes the data connections that can be taken.
+    fn take_streams(&mut self, now: Duration) {
+        let Some(node) = &mut self.node else { return };
+        let (taken, waiting) = std::mem::take(&mut self.to_take).into_iter().partition(|id| node.output(*id).is_empty());
+        self.to_take = waiting;
+        for id in Vec::from_iter::<Vec<_>>(taken) {
+            if let Some(mut data) = node.hand_over(now, id) {
+                let heard = std::mem::take(&mut data.early);
+                self.streams.insert(id, Stream { data, heard, to_say: Vec::new(), ended: false });
+            }
+        }
+    }
+
     pub fn run(&mut self, now: Duration) {
+        self.take_streams(now);
         if let Some(node) = &mut self.node
             && (node.has_work() || node.deadline().is_some_and(|at| at <= now))
         {
@@ -101,10 +131,13 @@ impl Host {
                         wishes.dials.push((Dial::Node(dial), address));
                     }
                     Action::Close(connection) => wishes.closes.push(Socket::Node(connection)),
+                    Action::HandOver(connection) => self.to_take.push(connection),
                     _ => {}
                 }
             }
             wishes.writable.extend(std::iter::from_fn(|| node.poll_writable()));
+            let talks = |stream: &&Stream| !stream.to_say.is_empty();
+            wishes.writable.extend(self.streams.iter().filter(|(_, stream)| talks(stream)).map(|(id, _)| *id));
             while let Some(event) = node.poll_event() {
                 if let NodeEvent::Down(node, _) = &event {
                     wishes.lost.push(node.clone());
@@ -142,6 +175,11 @@ impl Host {
     }
 
     pub fn receive(&mut self, now: Duration, socket: Socket, octets: &[u8]) {
+        if let Socket::Node(connection) = socket
+            && let Some(stream) = self.streams.get_mut(&connection)
+        {
+            return stream.heard.extend_from_slice(octets);
+        }
         match (socket, &mut self.node, &self.outsider) {
             (Socket::Node(connection), Some(node), _) => node.receive(now, connection, octets),
             (Socket::Outsider(connection), _, Some(outsider)) => outsider.borrow_mut().receive(now, connection, octets),
@@ -150,6 +188,12 @@ impl Host {
     }
 
     pub fn closed(&mut self, now: Duration, socket: Socket) {
+        if let Socket::Node(connection) = socket
+            && let Some(stream) = self.streams.get_mut(&connection)
+        {
+            stream.ended = true;
+            return;
+        }
         match (socket, &mut self.node, &self.outsider) {
             (Socket::Node(connection), Some(node), _) => node.closed(now, connection, None),
             (Socket::Outsider(connection), _, Some(outsider)) => outsider.borrow_mut().closed(now, connection),
@@ -166,6 +210,12 @@ impl Host {
 
     /// Takes up to so many octets of what is to be written.
     pub fn take_output(&mut self, socket: Socket, most: usize) -> Vec<u8> {
+        if let Socket::Node(connection) = socket
+            && let Some(stream) = self.streams.get_mut(&connection)
+        {
+            let most = most.min(stream.to_say.len());
+            return stream.to_say.drain(..most).collect();
+        }
         match (socket, &mut self.node, &self.outsider) {
             (Socket::Node(connection), Some(node), _) => {
                 let output = node.output(connection);

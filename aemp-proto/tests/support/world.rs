@@ -89,6 +89,8 @@ pub struct World {
     pub frailty: u64,
     /// Octets that have arrived anywhere.
     pub carried: usize,
+    /// For tests of the tests: what programs close stays open.
+    pub keeps_open: bool,
     by_end: BTreeMap<(usize, Socket), (usize, usize)>,
     dials: Vec<(Duration, usize, Dial, usize)>,
     /// The wires on which something may still happen.
@@ -110,6 +112,7 @@ impl World {
             latency: Duration::ZERO,
             frailty: 0,
             carried: 0,
+            keeps_open: false,
             by_end: BTreeMap::new(),
             dials: Vec::new(),
             live: Vec::new(),
@@ -140,6 +143,7 @@ impl World {
     /// The program of a host vanishes; its connections end if the machine is still there to say so.
     pub fn crash(&mut self, host: usize, silently: bool) {
         (self.hosts[host].node, self.hosts[host].outsider) = (None, None);
+        self.hosts[host].streams.clear();
         for wire in &mut self.wires {
             for end in 0..2 {
                 if wire.ends[end].host == host {
@@ -167,7 +171,7 @@ impl World {
         self.node(from).add_seed(now, &to.to_string());
     }
 
-    fn is_cut(&self, a: usize, b: usize) -> bool {
+    pub fn is_cut(&self, a: usize, b: usize) -> bool {
         self.cut.contains(&(a, b)) || self.cut.contains(&(b, a))
     }
 
@@ -237,7 +241,8 @@ impl World {
                 }
             }
         }
-        for socket in wishes.closes {
+        let keeps_open = self.keeps_open;
+        for socket in wishes.closes.into_iter().filter(|_| !keeps_open) {
             if let Some(&(wire, end)) = self.by_end.get(&(host, socket)) {
                 let other = self.wires[wire].ends[1 - end].host;
                 if !self.wires[wire].gone[end] && !wishes.lost.contains(&self.hosts[other].config.link.node) {
@@ -379,18 +384,19 @@ impl World {
 
     /// Outsiders notice a dead connection as the reference does: when their transport gives it up.
     fn reset(&mut self, wire: usize) {
-        let outsider = |end: &End| matches!(end.socket, Socket::Outsider(_));
-        let Some(end) = self.wires[wire].ends.iter().position(outsider) else { return };
-        if self.wires[wire].dead == [false; 2] || self.wires[wire].gone[end] {
-            return;
-        }
-        let patience = Duration::from_millis(3000 + self.random.below(7000));
-        let now = self.now;
-        let End { host, socket } = self.wires[wire].ends[end];
-        let wire = &mut self.wires[wire];
-        if *wire.reset_at.get_or_insert(now + patience) <= now {
-            wire.gone[end] = true;
-            self.hosts[host].closed(now, socket);
+        for end in 0..2 {
+            let Wire { ends, dead, gone, .. } = &self.wires[wire];
+            let End { host, socket } = ends[end];
+            if gone[end] || *dead == [false; 2] || !matches!(socket, Socket::Outsider(_)) {
+                continue;
+            }
+            let patience = Duration::from_millis(3000 + self.random.below(7000));
+            let now = self.now;
+            let wire = &mut self.wires[wire];
+            if *wire.reset_at.get_or_insert(now + patience) <= now {
+                wire.gone[end] = true;
+                self.hosts[host].closed(now, socket);
+            }
         }
     }
 
@@ -402,6 +408,17 @@ impl World {
             Some(Authenticated { wire: place, at, left, ended: wire.gone[end] && left.is_none() })
         };
         self.wires.iter().enumerate().filter_map(of_wire).collect()
+    }
+
+    /// The connections on which both of two hosts are authenticated, and that neither has given up.
+    pub fn established(&self, a: usize, b: usize) -> usize {
+        let wires = self.wires_between(a, b).into_iter().map(|wire| &self.wires[wire]);
+        wires.filter(|wire| wire.authenticated.iter().all(Option::is_some)).count()
+    }
+
+    /// Who has opened a connection.
+    pub fn opener(&self, wire: usize) -> usize {
+        self.wires[wire].ends[0].host
     }
 
     /// How many connections of a host it has not given up.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aemp_proto::framing::Framing;
 use serde_json::json;
 
 use super::attempt::{Attempt, accepted, accepting, hears_out, met, opened};
@@ -399,7 +400,7 @@ fn framed(t: &mut Test<'_>, framings: &[&str]) -> Step {
     let mut peer = met(t, |_| {})?;
     peer.greets.framings = framings.iter().map(|name| (*name).to_owned()).collect();
     peer.handshake()?;
-    let named = peer.receives.map(|framing| framing.name()).unwrap_or_default();
+    let named = peer.receives.map(Framing::name).unwrap_or_default();
     check(named == framings[0], framings[0], named)?;
     peer.probe()
 }

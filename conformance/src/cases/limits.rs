@@ -1,178 +1,161 @@
-//! Chapter 10: what limits a handshake, and what is kept from a stranger.
+//! Chapter 10: the limits of packets.
 
 use std::time::Duration;
 
-use super::tls::{Network, greets, network};
+use aemp_proto::framing::Framing;
+use aemp_proto::value::Value;
+use serde_json::json;
+
+use super::echo::packet;
 use crate::case::Case;
-use crate::failure::{Failure, Step, check};
-use crate::peer::{Part, Peer};
-use crate::subject::Feature::{Cbor, Listen, Storable, Tls};
-use crate::subject::Start;
-use crate::test::Test;
+use crate::failure::{Breaks as _, Step, check};
+use crate::peer::Peer;
+use crate::subject::Feature::{Cbor, Limits};
+use crate::subject::Level::Node;
+use crate::test::{Test, unique};
 
-/// How long a handshake may take where a case waits for that.
-const HANDSHAKE: Duration = Duration::from_secs(1);
-
-/// The cases of this chapter that are not about packets.
+/// The cases of limits.
 pub(super) const CASES: &[Case] = &[
-    limit("limits/silent-peer", "A peer that sends nothing is given up.", |t| stalls(t, |_| Ok(()))),
-    limit("limits/half-a-greeting", "A peer that sends half of a greeting, and no more, is given up.", |t| {
-        stalls(t, |peer| {
-            peer.send_octets(b"aemp;1;some", "half of a first line");
-            Ok(())
-        })
-    }),
-    limit("limits/greeting-only", "A peer that greets, and sends no authentication line, is given up.", |t| {
-        stalls(t, |peer| {
-            peer.greet();
-            Ok(())
-        })
-    }),
-    limit(
-        "limits/octet-by-octet",
-        "A peer that sends an octet now and then is given up: the limit is for the handshake as a whole.",
-        |t| {
-            stalls(t, |peer| {
-                let greeting = peer.greeting_octets();
-                // Twice the limit; the end is seen at the next octet or after it.
-                peer.send_slowly(&greeting[..40], 2 * HANDSHAKE / 40, "greeting");
-                Ok(())
-            })
-        },
-    ),
-    Case::new("limits/stalled-tls", &["LIMIT-1"], "A peer that stops within the TLS handshake is given up.", |t| {
-        let change = network(t.certificates()?, Network::Shared);
-        let subject = t.subject(|start| {
-            change(start);
-            hurries(start);
-        })?;
-        let mut peer = t.dial(&subject)?;
-        greets(&mut peer, Part::Client)?;
-        peer.send_octets(&[22, 3, 1], "the beginning of a TLS record");
-        closed(&mut peer)
-    })
-    .needs(&[Listen, Tls])
-    .alone(),
-    Case::new("limits/silent-acceptor", &["LIMIT-1"], "An acceptor that sends nothing is given up.", |t| {
-        let mut peer = t.dialled(hurries)?;
-        peer.read_greeting()?;
-        closed(&mut peer)
-    })
-    .alone(),
     Case::new(
-        "limits/acceptor-without-a-line",
-        &["LIMIT-1"],
-        "An acceptor that greets, and sends no authentication line, is given up.",
-        |t| {
-            let mut peer = t.dialled(hurries)?;
-            peer.greet();
-            peer.read_greeting()?;
-            peer.read_authentication()?;
-            closed(&mut peer)
-        },
+        "limits/least",
+        &["LIMIT-2", "LIMIT-3", "LIMIT-4"],
+        "Packets of the least limits are taken: 1 MiB, 512 levels, 100,000 values.",
+        least,
     )
-    .alone(),
-    Case::new(
-        "limits/handshake-is-over",
-        &["LIMIT-1"],
-        "The limit for handshakes does not end a connection that has come up.",
-        |t| {
-            let subject = t.subject(hurries)?;
-            let mut peer = t.dial(&subject)?;
-            peer.handshake()?;
-            std::thread::sleep(HANDSHAKE + HANDSHAKE / 4);
-            t.ends(peer);
-            Ok(())
-        },
-    )
-    .needs(&[Listen])
-    .alone()
+    .in_each_framing()
     .stays(),
+    Case::new("limits/octets", &["LIMIT-2"], "A packet of more octets than the limit closes the connection.", octets)
+        .needs(&[Limits])
+        .in_each_framing(),
+    Case::new("limits/depth", &["LIMIT-3"], "A packet of more levels than the limit closes the connection.", depth)
+        .needs(&[Limits])
+        .in_each_framing(),
+    Case::new("limits/values", &["LIMIT-4"], "A packet of more values than the limit closes the connection.", values)
+        .needs(&[Limits])
+        .in_each_framing(),
     Case::new(
-        "limits/announced-in-cbor",
-        &["LIMIT-6"],
-        "Lengths that packets in cbor announce, up to 2^64, and that never come, take no memory: the node lives.",
-        |t| {
-            let heads: Vec<Vec<u8>> = [0x5b, 0x7b, 0x9b, 0xbb]
-                .into_iter()
-                .flat_map(|kind| [0xff, 0x7f, 0x00].map(|high| vec![0x81, kind, high, 0, 0, 0x3f, 0xff, 0xff, 0xff, 0xff]))
-                .collect();
-            announces(t, "cbor", &heads)
-        },
+        "limits/announced",
+        &["LIMIT-2", "LIMIT-8", "LIMIT-6"],
+        "A packet that announces more than there can be is refused at once, or waited for; the node goes on.",
+        announced,
     )
-    .needs(&[Listen, Cbor])
-    .alone()
+    .needs(&[Cbor])
+    .allows(&["closed at once", "waits for the rest"]),
+    Case::new(
+        "limits/sends-no-more-than-the-least",
+        &["LIMIT-5"],
+        "A node should send no packet that is larger than every node has to take.",
+        sends_no_more_than_the_least,
+    )
+    .level(Node)
     .stays(),
-    Case::new(
-        "limits/announced-in-storable",
-        &["LIMIT-6"],
-        "Lengths that packets in storable announce, and that never come, take no memory: the node lives.",
-        |t| {
-            let inner = |tag: u8| vec![0x90, 0x00, 5, 11, 2, 0, 0, 0, 1, tag, 0x7f, 0xff, 0xff, 0xff];
-            let outer = [vec![0xff, 0xff, 0xff, 0x7f], vec![0x8f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]];
-            let heads: Vec<Vec<u8>> = outer.into_iter().chain([1, 2, 3, 24].map(inner)).collect();
-            announces(t, "storable", &heads)
-        },
-    )
-    .needs(&[Listen, Storable])
-    .alone()
-    .stays(),
-    Case::new(
-        "limits/flood-of-a-stranger",
-        &["LIMIT-7", "CONN-6"],
-        "A mebibyte behind the greeting, in the place of an authentication line, is not kept: the node closes.",
-        |t| {
-            let mut peer = t.connect()?;
-            peer.read_greeting()?;
-            peer.greet();
-            peer.send_octets(&vec![b'x'; 1 << 20], "a mebibyte without a line end");
-            t.ends(peer);
-            Ok(())
-        },
-    )
-    .needs(&[Listen])
-    .closes(),
 ];
 
-const fn limit(name: &'static str, about: &'static str, run: fn(&mut Test<'_>) -> Step) -> Case {
-    Case::new(name, &["LIMIT-1"], about, run).needs(&[Listen]).alone()
+/// A packet to nobody that has this many octets.
+fn of_octets(framing: Framing, count: usize) -> Step<Vec<u8>> {
+    let with = |length: usize| packet(framing, &["nobody".into(), Value::Text("x".repeat(length))]);
+    let beside = with(count)?.len() - count;
+    with(count - beside)
 }
 
-fn hurries(start: &mut Start) {
-    start.timeouts.handshake = HANDSHAKE;
+/// A packet to nobody of this many levels, itself included.
+fn of_depth(framing: Framing, depth: usize) -> Step<Vec<u8>> {
+    let nested = (1..depth - 1).fold(Value::Array(Vec::new()), |inner, _| Value::Array(vec![inner]));
+    packet(framing, &["nobody".into(), nested])
 }
 
-/// A handshake that does not go on after `begin` must be closed.
-fn stalls(t: &mut Test<'_>, begin: fn(&mut Peer) -> Step) -> Step {
-    let subject = t.subject(hurries)?;
-    let mut peer = t.dial(&subject)?;
-    peer.read_greeting()?;
-    begin(&mut peer)?;
-    closed(&mut peer)
+/// A packet to nobody of this many values, itself included.
+fn of_values(framing: Framing, count: usize) -> Step<Vec<u8>> {
+    let mut elements = vec![Value::from("nobody")];
+    elements.resize(count - 1, Value::from(1));
+    packet(framing, &elements)
 }
 
-fn closed(peer: &mut Peer) -> Step {
-    let end = peer.ended_within(peer.patience + HANDSHAKE)?;
-    check(end.is_some(), format!("the end of the connection after {HANDSHAKE:?}, as `timeouts` says"), "it stands")
+fn least(t: &mut Test<'_>) -> Step {
+    let mut peer = t.up()?;
+    // A large packet may take a slow node a while.
+    peer.patience = peer.patience.max(Duration::from_secs(15));
+    let largest = [
+        (of_octets(t.framing, 1 << 20)?, "a packet of 1 MiB", "LIMIT-2"),
+        (of_depth(t.framing, 512)?, "a packet of 512 levels", "LIMIT-3"),
+        (of_values(t.framing, 100_000)?, "a packet of 100,000 values", "LIMIT-4"),
+    ];
+    for (octets, about, id) in largest {
+        peer.send_octets(&octets, about);
+        peer.probe().breaks(id)?;
+    }
+    t.ends(peer);
+    Ok(())
 }
 
-/// Sends each of these beginnings of packets on a connection of its own, and goes on with another one.
-fn announces(t: &mut Test<'_>, framing: &str, heads: &[Vec<u8>]) -> Step {
-    let subject = t.start(|_| {})?;
-    let framing = aemp_proto::framing::Framing::from_name(framing);
-    let framing = framing.ok_or_else(|| Failure::Suite("a framing that the suite does not know".into()))?;
+/// The limits that a node is told.
+const OCTETS: usize = 4096;
+const DEPTH: usize = 20;
+const VALUES: usize = 200;
+
+fn limited(t: &mut Test<'_>) -> Step<Peer> {
+    let subject = t.subject(|start| {
+        start.limits.octets = Some(OCTETS as u64);
+        start.limits.depth = Some(DEPTH as u64);
+        start.limits.values = Some(VALUES as u64);
+    })?;
+    t.up_at(&subject)
+}
+
+/// The first packet is taken, and the second one refused.
+fn limit(t: &mut Test<'_>, within: &[u8], beyond: &[u8], id: &'static str) -> Step {
+    let mut peer = limited(t)?;
+    peer.send_octets(within, "a packet at the limit");
+    peer.probe().breaks(id)?;
+    peer.send_octets(beyond, "a packet beyond it");
+    peer.expect_end().breaks(id)
+}
+
+fn octets(t: &mut Test<'_>) -> Step {
+    limit(t, &of_octets(t.framing, OCTETS)?, &of_octets(t.framing, OCTETS + 1)?, "LIMIT-2")
+}
+
+fn depth(t: &mut Test<'_>) -> Step {
+    limit(t, &of_depth(t.framing, DEPTH)?, &of_depth(t.framing, DEPTH + 1)?, "LIMIT-3")
+}
+
+fn values(t: &mut Test<'_>) -> Step {
+    limit(t, &of_values(t.framing, VALUES)?, &of_values(t.framing, VALUES + 1)?, "LIMIT-4")
+}
+
+fn announced(t: &mut Test<'_>) -> Step {
+    t.framing = Framing::Cbor;
+    let heads: [&[u8]; 4] = [
+        b"\x9b\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\x81\x7b\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\x81\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x81\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
+    ];
     let mut peers = Vec::new();
     for head in heads {
-        let mut peer = t.dial(&subject)?;
-        peer.sends = framing;
-        peer.handshake()?;
-        peer.send_octets(head, "the beginning of a packet, with a length");
-        // Whether it closes or waits is free; they all wait at the same time.
-        peer.hears_within(Duration::from_millis(1))?;
+        let mut peer = t.up()?;
+        peer.send_octets(head, "a packet that announces more than there can be");
         peers.push(peer);
     }
-    let mut peer = t.dial(&subject)?;
-    peer.handshake()?;
+    // The node lives, and has had time to look at them.
+    t.up()?.probe().breaks("LIMIT-6")?;
+    let closed = peers.iter_mut().map(|peer| peer.ended_within(Duration::from_millis(20))).collect::<Step<Vec<_>>>()?;
+    t.outcome(if closed.iter().all(Option::is_some) { "closed at once" } else { "waits for the rest" });
+    Ok(())
+}
+
+fn sends_no_more_than_the_least(t: &mut Test<'_>) -> Step {
+    let mut peer = t.up()?;
+    let port = unique("large")?;
+    peer.send(&json!(["control", "flood", peer.port(&port), 1, (1 << 20) + 1]))?;
+    peer.settle()?;
+    let came = peer.take(|message| message.port() == port);
+    t.should("LIMIT-5", came.is_empty(), "no packet of more than 1 MiB", "one came");
+    // What fits is sent.
+    let small = unique("small")?;
+    peer.send(&json!(["control", "flood", peer.port(&small), 1, 1000]))?;
+    let came = peer.message(&small)?;
+    check(came.len() == 2, "a number and a padding", json!(came))?;
     t.ends(peer);
     Ok(())
 }

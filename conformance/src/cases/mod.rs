@@ -2,19 +2,24 @@
 
 mod attempt;
 mod authentication;
+mod cbor;
 mod connections;
 mod database;
 mod database_limits;
+mod echo;
 mod ending;
 mod finding;
 mod first_steps;
+mod framing;
 mod global_vectors;
 mod globals;
 mod greeting;
+mod json;
 mod limits;
 mod logs;
 mod losing;
 mod members;
+mod messages;
 mod mutual;
 mod networks;
 mod ports;
@@ -26,8 +31,12 @@ mod requests;
 mod roles;
 mod runs;
 mod security;
+mod slow_handshakes;
 mod spawning;
+mod storable;
 mod tls;
+mod trust;
+mod values;
 mod watching;
 
 use crate::case::Case;
@@ -41,6 +50,12 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(authentication::cases());
     all.extend(refused_authentications::cases());
     all.extend(tls::cases());
+    all.extend(framing::CASES);
+    all.extend(json::CASES);
+    all.extend(cbor::CASES);
+    all.extend(storable::CASES);
+    all.extend(values::CASES);
+    all.extend(messages::CASES);
     all.extend(ports::CASES);
     all.extend(requests::CASES);
     all.extend(relays::CASES);
@@ -53,15 +68,17 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(connections::CASES);
     all.extend(mutual::ORDERS);
     all.extend(mutual::SEEDS);
-    all.extend(logs::CASES);
-    all.extend(limits::CASES);
-    all.extend(security::CASES);
-    all.extend(global_vectors::CASES.iter());
     all.extend(roles::CASES);
     all.extend(globals::CASES);
     all.extend(database::CASES);
     all.extend(finding::CASES);
     all.extend(database_limits::CASES);
     all.extend(networks::CASES);
+    all.extend(logs::CASES);
+    all.extend(limits::CASES);
+    all.extend(security::CASES);
+    all.extend(trust::cases());
+    all.extend(slow_handshakes::CASES);
+    all.extend(global_vectors::CASES.iter());
     all
 }

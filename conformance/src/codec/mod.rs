@@ -6,6 +6,7 @@ mod convert;
 pub mod faults;
 mod lines;
 mod packets;
+mod spoiling;
 
 use std::io::{self, BufRead, Write};
 

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::case::{Case, Packets, Question, Right, Verdict};
 use super::notation::{is_short_form, octets, same, value};
+use crate::requirement;
 use crate::subject::{Feature, Level};
 use crate::wire::hex;
 
@@ -252,6 +253,29 @@ fn stream(framing: Framing, case: &mut Case, from: &Json, cuts: &mut Cuts) -> Re
         Question { request, right: Right::Packets(packets.clone()), breaks: (number > 0).then_some("FRAME-6") }
     });
     Ok(one(case, questions.collect()))
+}
+
+/// See [`streams`](super::streams).
+pub(super) fn streams(framing: Framing) -> Vec<super::Stream> {
+    let file = format!("{framing}-streams");
+    let text = FILES.iter().find(|(name, _)| *name == file).map_or("{}", |(_, text)| text);
+    let file: Json = serde_json::from_str(text).expect("a file of vectors is JSON");
+    let left_out = |case: &Json| {
+        let odd = ["limits", "big", "early"].iter().any(|field| case.get(field).is_some());
+        odd || case["verdict"] == "either" || case["incomplete"] == true
+    };
+    let cases = file["cases"].as_array().into_iter().flatten().filter(|case| !left_out(case));
+    let streams = cases.map(|case| super::Stream {
+        name: text_of(case, "id"),
+        about: text_of(case, "about"),
+        octets: octets(&case["stream"]).expect("octets"),
+        breaks: case["error"].as_str().and_then(requirement::find).map(|requirement| requirement.id.as_str()),
+    });
+    streams.collect()
+}
+
+fn text_of(case: &Json, field: &str) -> String {
+    text(case, field).unwrap_or_default()
 }
 
 fn place(place: &Json) -> Option<usize> {

@@ -20,6 +20,9 @@ pub mod notation;
 pub mod program;
 mod writing;
 
+use aemp_proto::framing::Framing;
+use aemp_proto::value::Value;
+
 use case::Case;
 
 /// The files of `spec/vectors`, by their names without `.json`.
@@ -35,6 +38,30 @@ pub fn all(seed: u64) -> Vec<Case> {
     // What is made for clients comes first.
     cases.sort_by_key(|case| case.level);
     cases
+}
+
+/// Values of all kinds: those of the cases `write/…` whose names begin with one of these.
+pub fn values(names: &[&str]) -> Vec<Value> {
+    writing::elements(names)
+}
+
+/// The streams in a framing that fit into a live connection: for each its name, its octets, and the requirement that it breaks, if it is to be refused.
+/// What is large, depends on limits, is not complete, or is open, is left out.
+pub fn streams(framing: Framing) -> Vec<Stream> {
+    files::streams(framing)
+}
+
+/// A stream of packets.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The name of the case.
+    pub name: String,
+    /// What it is about.
+    pub about: String,
+    /// The octets.
+    pub octets: Vec<u8>,
+    /// What it breaks, if it is to be refused.
+    pub breaks: Option<&'static str>,
 }
 
 /// The cases of the suite's own.

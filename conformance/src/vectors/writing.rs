@@ -1,6 +1,7 @@
 //! Packets to be written, which the suite reads.
 
 use aemp_proto::framing::Framing;
+use aemp_proto::value::Value;
 use serde_json::{Value as Json, json};
 
 use super::case::{Case, Question, Right, Verdict};
@@ -8,8 +9,11 @@ use super::files::belongs_to;
 use super::notation::value;
 use crate::subject::Level;
 
+/// A name, what it is about, the packet, and the requirements that it shows beside those of the framing.
+type Packet = (&'static str, &'static str, Json, &'static [&'static str]);
+
 /// What is written, and which requirements it shows beside those of the framing.
-fn packets() -> Vec<(&'static str, &'static str, Json, &'static [&'static str])> {
+fn packets() -> Vec<Packet> {
     let integers = |numbers: &[&str]| numbers.iter().map(|number| json!({"integer": number})).collect::<Json>();
     let floats = |numbers: &[&str]| numbers.iter().map(|number| json!({"float": number})).collect::<Json>();
     let long = "long text ".repeat(40);
@@ -90,13 +94,23 @@ fn packets() -> Vec<(&'static str, &'static str, Json, &'static [&'static str])>
     ]
 }
 
+/// The elements of the packets whose names begin with one of these.
+pub(super) fn elements(names: &[&str]) -> Vec<Value> {
+    let wanted = packets().into_iter().filter(|(id, ..)| names.iter().any(|name| id.starts_with(name)));
+    let values = wanted.flat_map(|(_, _, packet, _)| match value(&packet) {
+        Ok(Value::Array(elements)) => elements,
+        _ => Vec::new(),
+    });
+    values.collect()
+}
+
 /// All of them, in each framing.
 pub(super) fn all() -> Vec<Case> {
     let framings = [Framing::Json, Framing::Cbor, Framing::Storable];
     framings.into_iter().flat_map(|framing| packets().into_iter().map(move |packet| case(framing, packet))).collect()
 }
 
-fn case(framing: Framing, (id, about, packet, shows): (&str, &str, Json, &'static [&'static str])) -> Case {
+fn case(framing: Framing, (id, about, packet, shows): Packet) -> Case {
     let of_framing: &[&str] = match framing {
         Framing::Cbor => &["VALUE-1", "CBOR-1", "CBOR-6", "CBOR-10", "CBOR-11", "VALUE-11"],
         Framing::Storable => &["VALUE-1", "STORABLE-1", "STORABLE-12", "STORABLE-13", "STORABLE-14", "VALUE-11"],

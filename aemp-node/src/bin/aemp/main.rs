@@ -5,9 +5,12 @@ mod bench;
 mod conformance;
 mod database;
 mod demo;
+mod files;
 mod generate;
 mod log;
 mod options;
+mod pipe;
+mod progress;
 mod run;
 mod trace;
 
@@ -95,6 +98,7 @@ enum Command {
         #[command(flatten)]
         form: trace::Form,
     },
+    Pipe(pipe::Pipe),
     /// Prints what the nodes of the network log, as lines of time, node, level and text
     Log(log::Log),
     /// Shows three nodes in this process that meet, talk, watch, spawn, fail and find each other
@@ -161,6 +165,7 @@ async fn main() -> ExitCode {
         Command::Nodes { join, json } => database::nodes(join, json).await,
         Command::Db { join, verb } => verb.run(join).await,
         Command::Trace { join, reachable, node, form } => trace::trace(join, reachable, node.as_deref(), form).await,
+        Command::Pipe(pipe) => pipe.run().await,
         Command::Log(log) => log.run().await,
         Command::Demo => demo::demo().await,
         Command::Bench(bench) => bench.run().await,

@@ -1,5 +1,6 @@
 //! `aemp run`.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -9,6 +10,7 @@ use aemp_node::{LogLayer, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::files;
 use crate::options::{Identity, addresses, seconds};
 use crate::{Failure, conformance, say, tell};
 
@@ -34,6 +36,12 @@ pub(crate) struct Run {
     /// Something to offer to others
     #[arg(long, value_name = "NAME")]
     service: Vec<Service>,
+    /// The folder whose files the service `files` offers, with all that is below it
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Lets others put new files into that folder; what is there already stays as it is
+    #[arg(long, requires = "files")]
+    files_take: bool,
     /// A family of the database in which the ports of the services are registered, under their IDs, with their names
     #[arg(long, value_name = "FAMILY")]
     register: Vec<String>,
@@ -56,6 +64,8 @@ enum Service {
     /// Does what the conformance suite asks for, as conformance/CONTRACT.md says: for tests only, since anyone in the network can have this node
     /// do anything
     Conformance,
+    /// Sends the files of --files to whoever asks (`aemp pipe NODE Files::get NAME`), and takes new ones with --files-take (`Files::put NAME SIZE`)
+    Files,
 }
 
 impl Run {
@@ -65,6 +75,10 @@ impl Run {
                 [Service::Conformance] => conformance::run(logs).await,
                 _ => Err(Failure::usage("--start-line is for --service conformance alone")),
             };
+        }
+        let offers_files = self.service.iter().any(|service| matches!(service, Service::Files));
+        if offers_files != self.files.is_some() {
+            return Err(Failure::usage("--service files needs the folder that it offers, and --files that service"));
         }
         let mut config = self.identity.config("aemp/%n/")?;
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
@@ -79,6 +93,9 @@ impl Run {
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
+        }
+        if let Some(folder) = &self.files {
+            files::serve(&node, folder, self.files_take).await?;
         }
         let (services, families) = (self.service, self.register);
         let print = printer().map_err(Failure::refused)?;
@@ -95,6 +112,7 @@ impl Run {
                         conformance::offer(context);
                         None
                     }
+                    Service::Files => None,
                 };
                 for (port, family) in port.iter().flat_map(|port| families.iter().map(move |family| (port, family))) {
                     context.db_reg(port, family, port.port())?;

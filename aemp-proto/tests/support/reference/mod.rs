@@ -1,13 +1,20 @@
 //! A peer that behaves as the Perl reference does, faults included, where that matters to a node that talks with it.
 
+mod dialling;
+mod roles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aemp_proto::framing::Framing;
 use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::value::Value;
+
+use dialling::Dialling;
+pub use roles::{Misdeeds, Roles};
 
 use super::host::Outsider;
 use super::world::Random;
@@ -15,8 +22,8 @@ use super::world::Random;
 /// How long it looks for a connection before its monitors fire.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it waits before it dials again, before jitter.
-const FIRST_WAIT: Duration = Duration::from_millis(1200);
+/// What it writes for a number that JSON does not have: another one of it loses what it has read, and hears nothing any more.
+const BAD_INPUT: &[u8] = br#"["in",nan]"#;
 
 /// A message that has arrived at a port.
 pub struct Received {
@@ -44,12 +51,13 @@ pub struct Reference {
     random: Random,
     transports: BTreeMap<u64, Transport>,
     neighbours: BTreeMap<NodeId, Neighbour>,
-    seeds: Vec<Seed>,
+    dialling: Dialling,
+    /// Its part in the global protocol, if it speaks that.
+    pub roles: Option<Roles>,
     /// Its ports, and who monitors them: once for each time that they asked.
     ports: BTreeMap<String, Vec<NodeId>>,
     next: u64,
     now: Duration,
-    dials: Vec<usize>,
     closes: Vec<u64>,
     /// What came to its ports, in order.
     pub inbox: Vec<Received>,
@@ -65,6 +73,10 @@ struct Transport {
     node: Option<NodeId>,
     /// When anything arrived last.
     heard: Duration,
+    /// It got bad input, and hears nothing any more.
+    is_deaf: bool,
+    /// What its codec cannot write, behind all else.
+    bad_output: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -77,30 +89,22 @@ struct Neighbour {
     manners: Manners,
 }
 
-struct Seed {
-    address: usize,
-    node: NodeId,
-    next: Option<Duration>,
-    wait: Duration,
-}
-
 impl Reference {
     /// `seeds` are the addresses that it dials, and the nodes there.
     pub fn new(config: Config, monitor_timeout: Duration, seeds: Vec<(usize, NodeId)>, mut random: Random) -> Self {
-        let seed = |(address, node)| Seed { address, node, next: Some(Duration::ZERO), wait: FIRST_WAIT };
         Reference {
             // It counts from the last octet, and bounds no handshake as a whole.
             config: Arc::new(Config { handshake_timeout: Duration::MAX, ..config }),
             monitor_timeout,
             transports: BTreeMap::new(),
             neighbours: BTreeMap::new(),
-            seeds: seeds.into_iter().map(seed).collect(),
+            dialling: Dialling::new(seeds, monitor_timeout, random.clone()),
+            roles: None,
             ports: BTreeMap::new(),
             // No two starts name their connections alike.
             next: random.next() >> 1,
             random,
             now: Duration::ZERO,
-            dials: Vec::new(),
             closes: Vec::new(),
             inbox: Vec::new(),
             fired: Vec::new(),
@@ -167,13 +171,16 @@ impl Reference {
         }
         let neighbour = self.neighbours.entry(to.node().clone()).or_default();
         match neighbour.transport.and_then(|transport| self.transports.get_mut(&transport)) {
-            Some(transport) => transport.link.send_to(to.port(), &elements).expect("it is small and the link is up"),
+            Some(transport) => transport.send(to.port(), &elements),
             None => {
                 neighbour.queue.push((to.port().into(), elements));
                 if neighbour.until.is_none() {
                     neighbour.until = Some(self.now + CONNECT_TIMEOUT);
-                    let known = self.seeds.iter_mut().filter(|seed| seed.node == *to.node() && seed.next.is_some());
-                    known.for_each(|seed| seed.next = Some(self.now));
+                    if !self.dialling.want(to.node(), self.now)
+                        && let Some(roles) = &mut self.roles
+                    {
+                        roles.find(to.node());
+                    }
                 }
             }
         }
@@ -190,6 +197,11 @@ impl Reference {
     }
 
     fn request(&mut self, source: &NodeId, elements: Vec<Value>) {
+        if let (Some(Value::Text(request)), Some(roles)) = (elements.first(), &mut self.roles)
+            && request.starts_with("g_")
+        {
+            return roles.receive(source, request, &elements[1..]);
+        }
         let mut elements = elements.into_iter();
         let mut text = || match elements.next() {
             Some(Value::Text(text)) => Some(text),
@@ -231,8 +243,8 @@ impl Reference {
     fn connected(&mut self, connection: u64) {
         let transport = &self.transports[&connection];
         let Some(node) = transport.node.clone() else { return };
-        if let Some(place) = transport.dialled {
-            self.seeds[place].wait = FIRST_WAIT;
+        if let Some(address) = transport.dialled {
+            self.dialling.reached(address);
         }
         let neighbour = self.neighbours.entry(node.clone()).or_default();
         let old = neighbour.transport;
@@ -241,16 +253,22 @@ impl Reference {
             self.lose(&node, "switched connections");
             self.close(old);
         }
-        let neighbour = self.neighbours.entry(node).or_default();
+        let neighbour = self.neighbours.entry(node.clone()).or_default();
         (neighbour.transport, neighbour.until) = (Some(connection), None);
         let transport = self.transports.get_mut(&connection).expect("it has just come up");
         for (port, elements) in mem::take(&mut neighbour.queue) {
-            transport.link.send_to(&port, &elements).expect("it is small");
+            transport.send(&port, &elements);
+        }
+        if let Some(roles) = &mut self.roles {
+            roles.up(&node);
         }
         if old.is_some() && self.random.chance(2) {
             // The other side has closed what this side took.
             neighbour.manners.dropped_in_silence = true;
             neighbour.transport = None;
+            if let Some(roles) = &mut self.roles {
+                roles.unregister(&node);
+            }
             self.close(connection);
         }
     }
@@ -258,8 +276,12 @@ impl Reference {
     /// The connection to a node is lost, or cannot be made.
     fn lose(&mut self, node: &NodeId, text: &str) {
         let Some(neighbour) = self.neighbours.get_mut(node) else { return };
+        let was_up = neighbour.transport.is_some();
         (neighbour.transport, neighbour.until) = (None, None);
         neighbour.queue.clear();
+        if let (Some(roles), true) = (&mut self.roles, was_up) {
+            roles.down(node);
+        }
         let reasons = ["transport_error", node.as_str(), text].map(Value::from).to_vec();
         let monitors = mem::take(&mut neighbour.monitors).into_values().flatten();
         self.fired.extend(monitors.map(|monitor| (monitor, reasons.clone())));
@@ -270,8 +292,8 @@ impl Reference {
     fn close(&mut self, connection: u64) {
         let Some(transport) = self.transports.remove(&connection) else { return };
         self.closes.push(connection);
-        if let Some(place) = transport.dialled {
-            self.again(place);
+        if let Some(address) = transport.dialled {
+            self.dialling.again(address, self.now);
         }
         if let Some(node) = transport.node
             && self.neighbours.get(&node).is_some_and(|neighbour| neighbour.transport == Some(connection))
@@ -280,16 +302,69 @@ impl Reference {
         }
     }
 
-    /// Dials an address again after a while, twice as long each time.
-    fn again(&mut self, place: usize) {
-        let seed = &mut self.seeds[place];
-        let jitter = seed.wait.mul_f64(self.random.below(1000) as f64 / 1000.0);
-        seed.next = Some(self.now + (seed.wait + jitter).min(self.monitor_timeout));
-        seed.wait = (seed.wait * 2).min(self.monitor_timeout);
+    /// Does what its part in the global protocol wants.
+    fn settle(&mut self) {
+        while let Some(roles) = &mut self.roles {
+            let (sends, found) = (mem::take(&mut roles.sends), mem::take(&mut roles.found));
+            if sends.is_empty() && found.is_empty() {
+                let address = |node: &NodeId| roles.addresses(node).and_then(address);
+                return self.dialling.keep(&roles.wanted(), self.now, address);
+            }
+            let is_global = roles.is_global();
+            for (node, addresses) in found {
+                let Some(neighbour) = self.neighbours.get_mut(&node).filter(|neighbour| neighbour.until.is_some()) else {
+                    continue;
+                };
+                match addresses {
+                    Some(addresses) => address(&addresses).into_iter().for_each(|address| self.dialling.once(address)),
+                    // Nobody is told, and what was to be sent is lost.
+                    None if is_global => (neighbour.until, neighbour.queue) = (None, Vec::new()),
+                    None => self.lose(&node, "no known address"),
+                }
+            }
+            sends.into_iter().for_each(|(node, elements)| self.send(&node.port(""), elements));
+        }
     }
 
-    fn seed_at(&self, address: usize) -> Option<usize> {
-        self.seeds.iter().position(|seed| seed.address == address)
+    /// Does something with its part in the global protocol.
+    pub fn with_roles<R>(&mut self, act: impl FnOnce(&mut Roles) -> R) -> R {
+        let result = act(self.roles.as_mut().expect("it speaks the global protocol"));
+        self.settle();
+        result
+    }
+
+    /// Sends a number that JSON does not have, if it sends JSON.
+    pub fn send_bad_input(&mut self, to: &NodeId) {
+        let transport = self.neighbours.get(to).and_then(|neighbour| neighbour.transport);
+        if let Some(transport) = transport.and_then(|transport| self.transports.get_mut(&transport))
+            && transport.link.sends() == Some(Framing::Json)
+        {
+            transport.bad_output.extend_from_slice(BAD_INPUT);
+        }
+    }
+
+    /// Its part in the network, for people.
+    pub fn picture(&self) -> String {
+        let Some(roles) = &self.roles else { return String::new() };
+        let (global, master, registered) = (roles.is_global(), roles.master(), roles.registered_at().is_some());
+        let deaf_to: Vec<_> = self.up_nodes().into_iter().filter(|node| self.is_deaf_to(node)).collect();
+        let up = self.up_nodes();
+        format!("reference global {global} master {master:?} registered {registered} up {up:?} deaf to {deaf_to:?}")
+    }
+
+    /// Whether it has ever gone on without a connection that it believed to have.
+    pub fn has_dropped_in_silence(&self) -> bool {
+        self.neighbours.values().any(|neighbour| neighbour.manners.dropped_in_silence)
+    }
+
+    /// Whether it hears nothing any more of what a node says.
+    pub fn is_deaf_to(&self, node: &NodeId) -> bool {
+        self.transports.values().any(|transport| transport.is_deaf && transport.node.as_ref() == Some(node))
+    }
+
+    /// How many connections are of no use any more, because of bad input.
+    pub fn deaf(&self) -> usize {
+        self.transports.values().filter(|transport| transport.is_deaf).count()
     }
 
     /// Gives octets to a link and does what it tells.
@@ -297,6 +372,11 @@ impl Reference {
         let mut input = octets;
         loop {
             let Some(transport) = self.transports.get_mut(&connection) else { return };
+            transport.is_deaf |= transport.link.is_up() && input.windows(BAD_INPUT.len()).any(|octets| octets == BAD_INPUT);
+            if transport.is_deaf {
+                return;
+            }
+            let was_up = transport.link.is_up();
             let mut packets = Vec::new();
             let told = transport.link.receive(mem::take(&mut input), |packet| {
                 packets.push(packet.decode::<Vec<Value>>().expect("any value"));
@@ -325,10 +405,38 @@ impl Reference {
                 }
                 Ok(Some(Event::Up)) => self.connected(connection),
                 Ok(Some(_)) => {}
+                // Bad input that came in pieces.
+                Err(_) if was_up => {
+                    if let Some(transport) = self.transports.get_mut(&connection) {
+                        transport.is_deaf = true;
+                    }
+                    return;
+                }
                 Err(_) => return self.close(connection),
             }
         }
     }
+}
+
+impl Transport {
+    fn send(&mut self, port: &str, elements: &[Value]) {
+        // A link that got bad input in pieces is of no use.
+        let sent = self.link.send_to(port, elements);
+        assert!(sent.is_ok() || self.is_deaf, "it is small and the link is up: {sent:?}");
+    }
+
+    fn output(&self) -> &[u8] {
+        match self.link.output() {
+            [] => &self.bad_output,
+            output => output,
+        }
+    }
+}
+
+/// The host in an entry of the family of addresses.
+fn address(addresses: &Value) -> Option<usize> {
+    let Value::Array(addresses) = addresses else { return None };
+    addresses.first()?.as_text()?.parse().ok()
 }
 
 impl Outsider for Reference {
@@ -340,17 +448,15 @@ impl Outsider for Reference {
         let late = |neighbour: &Neighbour| neighbour.until.is_some_and(|until| now >= until);
         let late: Vec<_> = self.neighbours.iter().filter(|(_, other)| late(other)).map(|(node, _)| node.clone()).collect();
         late.iter().for_each(|node| self.lose(node, "connect timeout"));
-        for seed in &mut self.seeds {
-            let up = self.neighbours.get(&seed.node).is_some_and(|neighbour| neighbour.transport.is_some());
-            if !self.is_deaf && seed.next.is_some_and(|next| next <= now) {
-                seed.next = if up { Some(now + FIRST_WAIT) } else { None };
-                self.dials.extend((!up).then_some(seed.address));
-            }
+        self.settle();
+        if !self.is_deaf {
+            let neighbours = &self.neighbours;
+            self.dialling.run(now, |node| neighbours.get(node).is_some_and(|neighbour| neighbour.transport.is_some()));
         }
     }
 
     fn dials(&mut self) -> Vec<usize> {
-        mem::take(&mut self.dials)
+        self.dialling.take()
     }
 
     fn closes(&mut self) -> Vec<u64> {
@@ -359,9 +465,7 @@ impl Outsider for Reference {
 
     fn dial_failed(&mut self, now: Duration, address: usize) {
         self.now = now;
-        if let Some(place) = self.seed_at(address) {
-            self.again(place);
-        }
+        self.dialling.again(address, now);
     }
 
     fn open(&mut self, now: Duration, dialled: Option<usize>, random: [u8; 32]) -> Option<u64> {
@@ -372,8 +476,8 @@ impl Outsider for Reference {
         // Either side of it authenticates at once, as an opener does.
         let link = Link::new(self.config.clone(), Role::Opener, own, now);
         self.next += 1;
-        let dialled = dialled.and_then(|address| self.seed_at(address));
-        self.transports.insert(self.next, Transport { link, dialled, node: None, heard: now });
+        let transport = Transport { link, dialled, node: None, heard: now, is_deaf: false, bad_output: Vec::new() };
+        self.transports.insert(self.next, transport);
         Some(self.next)
     }
 
@@ -383,6 +487,7 @@ impl Outsider for Reference {
             transport.heard = now;
         }
         self.pump(connection, octets);
+        self.settle();
     }
 
     fn reads(&self, _: u64) -> bool {
@@ -392,15 +497,19 @@ impl Outsider for Reference {
     fn closed(&mut self, now: Duration, connection: u64) {
         self.now = now;
         self.close(connection);
+        self.settle();
     }
 
     fn output(&self, connection: u64) -> &[u8] {
-        self.transports.get(&connection).map_or(&[], |transport| transport.link.output())
+        self.transports.get(&connection).map_or(&[], Transport::output)
     }
 
     fn advance_output(&mut self, connection: u64, octets: usize) {
         if let Some(transport) = self.transports.get_mut(&connection) {
-            transport.link.advance_output(octets);
+            match transport.link.output().is_empty() {
+                true => drop(transport.bad_output.drain(..octets)),
+                false => transport.link.advance_output(octets),
+            }
         }
     }
 }

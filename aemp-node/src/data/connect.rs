@@ -1,0 +1,141 @@
+//! Asking for data connections.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use aemp_proto::framing::{EncodeError, Framing};
+use aemp_proto::names::NodeId;
+use aemp_proto::node::{Context, Reasons};
+use aemp_proto::value::Value;
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::{Arrived, DataStream, Transport};
+use crate::driver::{self, Driver};
+use crate::handle::{Calling, Node, SendError, Stopped};
+use crate::message::Message;
+
+/// Why there is no data connection.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// It could not be made: the reasons as the port has them that waits for it (`DATA-8`).
+    #[error("{}", told(.0))]
+    Failed(Reasons),
+    /// The request was not taken.
+    #[error(transparent)]
+    NotSent(#[from] SendError),
+}
+
+impl From<Stopped> for DataError {
+    fn from(stopped: Stopped) -> Self {
+        DataError::NotSent(stopped.into())
+    }
+}
+
+impl From<EncodeError> for DataError {
+    fn from(error: EncodeError) -> Self {
+        DataError::NotSent(error.into())
+    }
+}
+
+/// The reasons as people read them.
+fn told(reasons: &Reasons) -> String {
+    match reasons.values() {
+        [Value::Text(kind), Value::Text(text)] if kind == "AnyEvent::MP::DataConn" => text.clone(),
+        [Value::Text(kind), Value::Null] if kind == "AnyEvent::MP::DataConn" => "the other node has given up".into(),
+        [Value::Text(kind), Value::Text(node), Value::Text(text)] if kind == "transport_error" => format!("{node}: {text}"),
+        _ => reasons.to_string(),
+    }
+}
+
+impl Node {
+    /// Asks for a data connection to a function of a node, with these arguments: a stream of octets, over a connection of its own with the same
+    /// authentication and TLS. It is opened from this node or from the other one, whichever can be reached, within
+    /// [`data_timeout`](crate::Config::data_timeout). When this is dropped, it is given up. [`data_accept`](Self::data_accept) is the other side.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such function, neither node can be reached, the time is up, or the request cannot be written.
+    pub async fn data_connect<T: Serialize + ?Sized>(
+        &self,
+        node: &NodeId,
+        function: &str,
+        arguments: &T,
+    ) -> Result<DataStream, DataError> {
+        let mut octets = Vec::new();
+        Framing::Cbor.encode_elements(arguments, &self.send_limits(), &mut octets)?;
+        let reserved = self.reserve(octets.len())?;
+        let (answer, answered) = oneshot::channel();
+        let port = Arc::new(OnceLock::new());
+        let calling = Calling::new(self, port.clone());
+        let (peer, function) = (node.clone(), function.to_owned());
+        self.command(move |driver| {
+            let _reserved = reserved;
+            if peer == driver.config.node.link.node {
+                let _nobody_waits = answer.send(within(driver, &function, octets));
+                return;
+            }
+            // Whoever is first, the failure or the stream, takes this.
+            let waits = Rc::new(OnceCell::new());
+            let asked = driver.with_context(|context| {
+                let failed = waits.clone();
+                ask(context, driver, &peer, &function, &octets, move |driver, reasons| {
+                    driver.data.failed(&failed, DataError::Failed(reasons));
+                })
+                .inspect(|port| {
+                    let _first = waits.set(port.clone());
+                })
+            });
+            match asked {
+                Ok(id) => {
+                    driver.data.asked.borrow_mut().insert(id.clone(), answer);
+                    let _first = port.set(id);
+                }
+                Err(error) => {
+                    let _nobody_waits = answer.send(Err(error.into()));
+                }
+            }
+        });
+        let transport = answered.await.map_err(|_| Stopped)?;
+        calling.has_ended();
+        Ok(DataStream::new(transport?, node.clone(), self.clone()))
+    }
+}
+
+fn ask(
+    context: &mut Context<'_>,
+    driver: &Rc<Driver>,
+    peer: &NodeId,
+    function: &str,
+    octets: &[u8],
+    failed: impl FnOnce(&Rc<Driver>, Reasons) + 'static,
+) -> Result<aemp_proto::names::PortId, EncodeError> {
+    let arguments: Vec<Value> = driver::packet(octets)?.decode()?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(<EncodeError as serde::ser::Error>::custom)?;
+    let on_failure = move |_: &mut Context<'_>, reasons| {
+        if let Some(driver) = Driver::current() {
+            failed(&driver, reasons);
+        }
+    };
+    context.data_connect(random, peer, function, &arguments, driver.config.data_timeout, on_failure)
+}
+
+/// A data connection of a node to itself.
+fn within(driver: &Driver, function: &str, arguments: Vec<u8>) -> Result<Transport, DataError> {
+    /// What one side may be ahead of the other, in octets.
+    const AHEAD: usize = 64 << 10;
+    let (here, there) = tokio::io::duplex(AHEAD);
+    let peer = &driver.config.node.link.node;
+    let arguments = Message::of_packet(peer, arguments);
+    let arrived = Arrived { peer: peer.clone(), transport: Transport::Within(there), arguments };
+    if driver.data.give(function, arrived) {
+        Ok(Transport::Within(here))
+    } else {
+        let text = "no function of that name takes data connections here";
+        Err(DataError::Failed(Reasons::new(["AnyEvent::MP::DataConn", text])))
+    }
+}

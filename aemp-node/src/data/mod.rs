@@ -1,0 +1,91 @@
+//! Data connections (chapter 9 of the specification): streams of octets between programs, beside the messages.
+
+mod connect;
+mod listener;
+mod stream;
+
+pub use connect::DataError;
+pub use listener::{AcceptError, DataListener};
+pub use stream::DataStream;
+pub(crate) use stream::Transport;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use aemp_proto::names::{NodeId, PortId};
+use aemp_proto::node::{ConnectionId, DataTaker};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Driver;
+use crate::message::Message;
+
+/// Who waits for data connections, on the node's thread.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    asked: RefCell<BTreeMap<PortId, oneshot::Sender<Result<Transport, DataError>>>>,
+    functions: RefCell<BTreeMap<String, mpsc::Sender<Box<Arrived>>>>,
+}
+
+/// A data connection that somebody else has asked for.
+pub(crate) struct Arrived {
+    peer: NodeId,
+    transport: Transport,
+    arguments: Message,
+}
+
+impl Waiting {
+    /// Nothing comes of what was asked for.
+    fn failed(&self, port: &Rc<OnceCell<PortId>>, error: DataError) {
+        let asked = port.get().and_then(|port| self.asked.borrow_mut().remove(port));
+        if let Some(answer) = asked {
+            let _nobody_waits = answer.send(Err(error));
+        }
+    }
+
+    /// Gives a data connection to the function that takes it; false if that is too busy, or gone, and the connection is closed.
+    fn give(&self, function: &str, arrived: Arrived) -> bool {
+        let Some(listener) = self.functions.borrow().get(function).cloned() else {
+            arrived.transport.reset();
+            return false;
+        };
+        let refused = match listener.try_send(arrived.into()) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(arrived)) => {
+                tracing::warn!(function, "a data connection is closed: those before it wait to be taken");
+                arrived
+            }
+            Err(TrySendError::Closed(arrived)) => arrived,
+        };
+        refused.transport.reset();
+        false
+    }
+}
+
+impl Driver {
+    /// A connection has become a data connection, and its output is written: whoever waits for it gets it.
+    pub(crate) fn hand_over(self: &Rc<Self>, id: ConnectionId, wrap: impl FnOnce(Vec<u8>) -> Transport) {
+        let Some(data) = self.with_node(|node, now| node.hand_over(now, id)) else {
+            return wrap(Vec::new()).reset();
+        };
+        let (node, peer) = (self.config.node.link.node.as_str(), data.peer);
+        let transport = wrap(data.early);
+        match data.taker {
+            DataTaker::Asked(port) => {
+                tracing::info!(node, %peer, "a data connection stands that was asked for here");
+                let answer = self.data.asked.borrow_mut().remove(&port);
+                if let Some(answer) = answer
+                    && let Err(Ok(transport)) = answer.send(Ok(transport))
+                {
+                    transport.reset();
+                }
+            }
+            DataTaker::Function { name, arguments } => {
+                tracing::info!(node, %peer, function = name, "a data connection stands that was asked for there");
+                let arguments = Message::of_packet(&peer, arguments);
+                self.data.give(&name, Arrived { peer, transport, arguments });
+            }
+        }
+    }
+}

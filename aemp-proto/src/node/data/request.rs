@@ -1,0 +1,93 @@
+//! What other nodes ask: to expect a data connection, and to open one.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::failed;
+use super::table::{Key, Purpose, Wanted};
+use crate::framing::{Elements, Framing, Limits};
+use crate::names::{NodeId, PortId};
+use crate::node::core::Core;
+
+/// The request to expect a data connection.
+pub(in crate::node) const EXPECT: &str = "AnyEvent::MP::DataConn::_expect";
+
+/// The request to open one that is expected.
+pub(in crate::node) const CONNECT: &str = "AnyEvent::MP::DataConn::_connect";
+
+/// Another node wants a data connection to a function of this one.
+pub(in crate::node) fn expect(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
+    let (Some(id), Some(port)) = (elements.name(), elements.name()) else { return };
+    let Ok(port) = port.parse::<PortId>() else { return };
+    // Nobody has us end the ports of others (`DATA-15`).
+    if port.node() != source || port.port().is_empty() {
+        return;
+    }
+    let key: Key = (source.clone(), Box::from(&*id));
+    if let Err(text) = expected(core, &key, &port, elements) {
+        core.kill(&port, failed(&text));
+    }
+}
+
+/// Expects a data connection; or says why not (`DATA-14`).
+fn expected(core: &mut Core, key: &Key, port: &PortId, mut elements: Elements<'_>) -> Result<(), Box<str>> {
+    let time = elements.next_as::<f64>().and_then(Result::ok).filter(|time| *time > 0.0);
+    let time = time.ok_or("the time is no number of seconds")?;
+    let name = elements.name().ok_or("there is no function")?;
+    // `::function` is the main package's, and `main::function` the same.
+    let main = || name.strip_prefix("main").filter(|rest| rest.starts_with("::"));
+    let name = if core.data.has_function(&name) { Some(&*name) } else { main().filter(|name| core.data.has_function(name)) };
+    let Some(name) = name.filter(|_| !core.config.secure) else {
+        return Err("no function of that name takes data connections here".into());
+    };
+    if core.data.contains(key) {
+        return Err("that ID is in use".into());
+    }
+    let config = &core.config;
+    if core.data.len() >= config.data_expected || core.data.of_node(&key.0).count() >= config.data_expected_of_peer {
+        return Err("too many data connections are expected already [DATA-18]".into());
+    }
+    let limits = Limits { octets: config.data_arguments, ..Limits::default() };
+    let time = Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX).min(config.data_time);
+    let mut arguments = Vec::new();
+    let too_large = "the arguments are too large [DATA-18]";
+    elements.relay(&[], Framing::Cbor, &limits, &mut arguments).map_err(|_| too_large)?;
+    let purpose = Purpose::Function { name: name.into(), arguments };
+    core.data_want(key, port.clone(), purpose, time);
+    Ok(())
+}
+
+/// The node that wants a data connection has this one open it.
+pub(in crate::node) fn connect(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
+    let (Some(id), Some(node)) = (elements.name(), elements.name()) else { return };
+    let key: Key = (source.clone(), Box::from(&*id));
+    // One that this node has asked for is not the other's to turn round (`DATA-22`).
+    let is_expected = |wanted: &mut Wanted| matches!(wanted.purpose, Purpose::Function { .. }) && wanted.opening.is_none();
+    if *node == *source.as_str() && core.data.get(&key).is_some_and(is_expected) {
+        core.data.to_open.push(key);
+    }
+}
+
+impl Core {
+    /// Waits for a data connection for so long.
+    pub(super) fn data_want(&mut self, key: &Key, port: PortId, purpose: Purpose, time: Duration) {
+        let late = key.clone();
+        let task = move |context: &mut crate::node::Context<'_>| {
+            let text = alloc::format!("no data connection within {time:?}");
+            context.core.data_failed(&late, &text);
+            Ok(())
+        };
+        let timer = self.after(time, None, Box::new(task));
+        let wanted = Wanted { purpose, port, timer, opening: None, claimed: None };
+        self.data.insert(key.clone(), wanted);
+    }
+
+    /// Has the other node open a data connection to this one.
+    pub(super) fn data_reverse(&mut self, key: &Key) {
+        let index = self.peer(&key.0);
+        let own = self.id.to_string();
+        self.send_to_node(index, &(CONNECT, &*key.1, own));
+    }
+}
