@@ -73,12 +73,12 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(database::CASES);
     all.extend(finding::CASES);
     all.extend(database_limits::CASES);
-    all.extend(networks::CASES);
     all.extend(logs::CASES);
     all.extend(limits::CASES);
     all.extend(security::CASES);
     all.extend(trust::cases());
     all.extend(slow_handshakes::CASES);
+    all.extend(networks::CASES);
     all.extend(global_vectors::CASES.iter());
     all
 }

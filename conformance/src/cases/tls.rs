@@ -107,9 +107,16 @@ const OTHERS: &[Case] = &[
         ends_after_alert(&mut peer)
     }),
     other("tls/plain-peer", &["TLS-7"], "A peer that does not ask for TLS is refused by a node that requires it.", |t| {
-        let mut peer = on(t, Network::Shared)?;
+        let change = network(t.certificates()?, Network::Shared);
+        // With a secret, so that nothing but the missing TLS is a reason to refuse the peer.
+        let subject = t.subject(|start| {
+            change(start);
+            start.secret = Some("swordfish".into());
+        })?;
+        let mut peer = t.dial(&subject)?;
         peer.read_greeting()?;
         peer.greet();
+        peer.authenticate()?;
         t.ends(peer);
         Ok(())
     })
