@@ -163,7 +163,7 @@ pub fn run(
             let (done, next) = (done.clone(), &next);
             scope.spawn(move || {
                 while let Some(planned) = planned.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if done.send(run_one(bench, planned, declared)).is_err() {
+                    if done.send(run_one(bench, planned, declared, bench.patience)).is_err() {
                         break;
                     }
                 }
@@ -175,8 +175,8 @@ pub fn run(
     });
 }
 
-/// Runs one case.
-fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
+/// Runs one case, which waits so long for what has to come.
+pub(crate) fn run_one(bench: &Bench, planned: &Planned, declared: &Declared, patience: Duration) -> Outcome {
     let Planned { case, framing } = *planned;
     let begun = Instant::now();
     let mut outcome = Outcome {
@@ -200,6 +200,7 @@ fn run_one(bench: &Bench, planned: &Planned, declared: &Declared) -> Outcome {
         return outcome;
     }
     let mut test = Test::new(bench, case, framing);
+    test.patience = patience;
     // A fault of the suite is no reason to lose all other results.
     let result = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(&mut test)));
     let result = result.unwrap_or_else(|_| Err(Failure::Suite("the case panicked: see standard error".into())));

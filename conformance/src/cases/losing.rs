@@ -121,17 +121,28 @@ fn others(t: &mut Test<'_>) -> Step {
 fn forgets_theirs(t: &mut Test<'_>) -> Step {
     let subject = t.subject(|_| {})?;
     let (mut peer, mut other) = (t.up_at(&subject)?, t.up_at(&subject)?);
-    let node = peer.node().to_owned();
-    let port = peer.new_port("echo")?;
-    peer.send(&json!(["", "mon1", port]))?;
+    let (node, gone) = (peer.node().to_owned(), unique("gone")?);
+    // One ends while the peer is away, one when it is back.
+    let (away, back) = (peer.new_port("echo")?, peer.new_port("echo")?);
+    for port in [&away, &back] {
+        peer.send(&json!(["", "mon1", port]))?;
+        other.send(&json!(["", "mon1", port]))?;
+    }
     peer.settle()?;
+    other.control(&json!(["watch", gone, node, other.port("fired")]))?;
+    other.settle()?;
     drop(peer);
-    let mut back = t.up_again(&subject, &node)?;
-    other.send(&json!(["", "mon1", port]))?;
-    other.send(&json!(["", "kil1", port, "ended"]))?;
-    other.ended_port(&port).breaks("MON-1")?;
-    let told = back.all_ends(&port)?;
-    check(told.is_empty(), "nothing about a port that it has not asked about since it is back", json!(told))
+    lost(&mut other, &gone, &node).breaks("MON-8")?;
+    other.send(&json!(["", "kil1", away, "ended"]))?;
+    other.ended_port(&away).breaks("MON-1")?;
+    let mut peer = t.up_again(&subject, &node)?;
+    other.send(&json!(["", "kil1", back, "ended"]))?;
+    other.ended_port(&back).breaks("MON-1")?;
+    for port in [&away, &back] {
+        let told = peer.all_ends(port)?;
+        check(told.is_empty(), "nothing about a port that it has not asked about since it is back", json!(told))?;
+    }
+    Ok(())
 }
 
 fn forgets_own(t: &mut Test<'_>) -> Step {

@@ -46,7 +46,9 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
         let (listener, seen) = listen()?;
         shared.address.get_or_init(|| [ready.listen.first().cloned().unwrap_or_default(), seen.clone()]);
         ready.listen = vec![seen];
-        fronts.push((listener, Front::ToNode(address)));
+        if !shared.fault().unreachable {
+            fronts.push((listener, Front::ToNode(address)));
+        }
     }
     // Nothing passes before it is known what the addresses of the node stand for.
     fronts.into_iter().for_each(|(listener, front)| stand(&shared, listener, front));

@@ -4,7 +4,7 @@
 use aemp_proto::auth::{Method, Secret, Transcript};
 use aemp_proto::line::{Authentication, MAX_LINE};
 
-use super::{Between, Fault, Lines, Proof, Way};
+use super::{Between, Fault, Lines, Proof, Reads, Way};
 
 /// The lines of one direction, as far as they have come.
 #[derive(Default)]
@@ -38,6 +38,14 @@ impl Handshake {
     ) -> Passed {
         self.held.extend_from_slice(octets);
         let mut forward = Vec::new();
+        match fault.reads {
+            Reads::OneOfEachRead if way == Way::In => {
+                let end = self.held.iter().position(|octet| *octet == b'\n');
+                self.held.truncate(end.map_or(self.held.len(), |end| end + 1));
+            }
+            Reads::EachReadAsOne if way == Way::In && !self.held.ends_with(b"\n") => self.held.push(b'\n'),
+            _ => {}
+        }
         loop {
             let secured = self.passed == 2 && wants_tls(&between.node) && wants_tls(&between.other);
             if self.passed == 3 || secured {
@@ -45,7 +53,7 @@ impl Handshake {
             }
             let Some(end) = self.held.iter().position(|octet| *octet == b'\n') else {
                 // What is no line has to be seen as it is.
-                if self.held.len() > MAX_LINE {
+                if self.held.len() > MAX_LINE && !(way == Way::In && fault.reads == Reads::Endless) {
                     forward.append(&mut self.held);
                 }
                 return Passed { forward, behind: Vec::new(), done: false };
@@ -96,7 +104,7 @@ impl Handshake {
         let Ok(read) = Authentication::parse(line) else { return line.to_vec() };
         self.framing = aemp_proto::framing::Framing::from_name(read.framing);
         let proof = match (way, &mut fault.proof) {
-            (Way::In, Some(decide)) => decide(between, read.method),
+            (Way::In, Some(decide)) => decide(between, &String::from_utf8_lossy(line)),
             _ => Proof::AsItIs,
         };
         let unchanged = between.node.sent == between.node.seen && between.other.sent == between.other.seen;

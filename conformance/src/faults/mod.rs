@@ -7,18 +7,18 @@
 mod catalogue;
 mod front;
 mod handshake;
+mod matrix;
 mod packets;
+mod trial;
 
-pub use catalogue::{Entry, NOTHING, all, find};
+pub use catalogue::{Entry, NOTHING, all, find, is_tried};
 pub use front::run as stand_in_front;
-
-use std::ops::ControlFlow;
+pub use matrix::Matrix;
+pub use trial::{Makers, Trial};
 
 use aemp_proto::value::Value;
 
-use crate::run::{self, Declared, Planned, Verdict};
 use crate::subject::Start;
-use crate::test::Bench;
 
 /// What the front does with something that passes.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,20 @@ pub enum Proof {
     Right,
     /// The node is made to refuse it.
     Wrong,
+}
+
+/// How a node reads lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// As they come.
+    #[default]
+    Right,
+    /// What comes in one read behind the end of a line is lost.
+    OneOfEachRead,
+    /// What has no end yet is taken for a line.
+    EachReadAsOne,
+    /// However long they are, they are waited for.
+    Endless,
 }
 
 /// Which way something passes.
@@ -104,10 +118,14 @@ pub struct Fault {
     pub(crate) octets_out: Option<OnOctets>,
     /// Changes octets to the node behind the handshake, as they come in one read.
     pub(crate) octets_in: Option<OnOctets>,
+    /// Says an address, and does not listen there.
+    pub(crate) unreachable: bool,
     /// Does not pass on that the node has closed.
     pub(crate) keeps_open: bool,
     /// Waits with octets from the node until it has got some.
     pub(crate) speaks_second: bool,
+    /// How lines to the node are read.
+    pub(crate) reads: Reads,
     /// Does not let the node see malformed packets: it hears nothing more then.
     pub(crate) deaf: bool,
 }
@@ -144,17 +162,4 @@ impl Fault {
     fn octets_in(change: impl FnMut(&Between, &mut Vec<u8>) + Send + 'static) -> Self {
         Fault { octets_in: Some(Box::new(change)), ..Fault::default() }
     }
-}
-
-/// The names of the cases that a node fails, in their order.
-pub fn failed_by(bench: &Bench, planned: &[Planned], declared: &Declared, jobs: usize) -> Vec<String> {
-    let mut failed = Vec::new();
-    run::run(bench, planned, declared, jobs, |outcome| {
-        if outcome.verdict == Verdict::Fail {
-            failed.push(outcome.case);
-        }
-        ControlFlow::Continue(())
-    });
-    failed.sort_unstable();
-    failed
 }

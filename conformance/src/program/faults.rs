@@ -1,13 +1,17 @@
 //! `aemp-conformance wrong` and `aemp-conformance faults`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aemp_conformance::faults::{Makers, Matrix, Trial};
+use aemp_conformance::report::text;
+use aemp_conformance::run::Outcome;
 use aemp_conformance::test::{Bench, Source};
 use aemp_conformance::{cases, faults, run};
 use clap::Args;
 
 use super::selection::Selection;
-use super::{Stop, say};
+use super::{Stop, say, write};
 
 #[derive(Args)]
 pub(crate) struct Wrong {
@@ -34,6 +38,15 @@ pub(crate) struct Faults {
     /// Only faults whose names have this in them; may be given more than once
     #[arg(long, value_name = "TEXT")]
     fault: Vec<String>,
+    /// Writes the faults and the cases that they fail to this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "fault", "run", "skip"])]
+    write: Option<PathBuf>,
+    /// Compares with this file; of what is picked, if something is
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Tries each case of the file with one fault only, which has to fail it
+    #[arg(long, requires = "check")]
+    each_case_once: bool,
     /// The command that starts a right node
     #[arg(last = true, value_name = "CMD", required = true)]
     command: Vec<String>,
@@ -41,23 +54,60 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
-        let bench = |command| Ok::<_, Stop>(Bench::new(Source::Command(command), self.selection.patience()?));
         let own = std::env::current_exe().map_err(|error| Stop(format!("this program cannot be found: {error}")))?;
-        let (declared, _) = run::declared(&bench(self.command.clone())?)?;
+        let patience = self.selection.patience()?;
+        let (declared, _) = run::declared(&Bench::new(Source::Command(self.command.clone()), patience))?;
+        let makers =
+            Makers { suite: &own, command: &self.command, declared: &declared, jobs: self.selection.jobs(), patience };
         let planned = run::plan(&cases::all(), &declared.framings()[..1], |name| self.selection.wants(name));
-        let wanted = |name: &str| self.fault.is_empty() || self.fault.iter().any(|part| name.contains(part.as_str()));
-        for entry in faults::all().into_iter().filter(|entry| wanted(entry.name)) {
-            say(entry.name);
-            let front =
-                [own.to_string_lossy().into_owned(), "wrong".into(), "--fault".into(), entry.name.into(), "--".into()];
-            let failed = faults::failed_by(
-                &bench([&front[..], &self.command[..]].concat())?,
-                &planned,
-                &declared,
-                self.selection.jobs(),
-            );
-            failed.iter().for_each(|case| say(format_args!("    {case}")));
+        let controls = makers.control(&planned)?;
+        for failed in controls.iter().filter(|outcome| outcome.is_unexpected()) {
+            say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed)));
         }
-        Ok(ExitCode::SUCCESS)
+        let known = self.check.as_ref().map(|path| read(path)).transpose()?.map(|all| {
+            let picked = all.part(|fault, case| self.picks(fault) && planned.iter().any(|one| one.case.name == case));
+            if self.each_case_once { picked.each_case_once() } else { picked }
+        });
+        let once = known.as_ref().filter(|_| self.each_case_once);
+        let mut trials = Vec::new();
+        for entry in faults::all().into_iter().filter(|entry| self.picks(entry.name)) {
+            let wanted =
+                |case: &str| faults::is_tried(entry.name, case) && once.is_none_or(|once| once.has(entry.name, case));
+            let cases = planned.iter().zip(&controls).filter(|(planned, _)| wanted(planned.case.name));
+            trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
+        }
+        let mut found = makers.find(&trials, known.as_ref());
+        if self.write.is_some() || self.check.is_some() && once.is_none() && self.fault.is_empty() {
+            found.add_fault(faults::NOTHING);
+        }
+        let right = match (&self.write, &known) {
+            (Some(path), _) => write(path, &found.to_string()).map(|()| true)?,
+            (None, Some(known)) => compare(known, &found),
+            (None, None) => {
+                say(found);
+                true
+            }
+        };
+        let control_passes = !controls.iter().any(Outcome::is_unexpected);
+        Ok(if right && control_passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+
+    fn picks(&self, fault: &str) -> bool {
+        fault != faults::NOTHING && (self.fault.is_empty() || self.fault.iter().any(|part| fault.contains(part.as_str())))
+    }
+}
+
+fn read(path: &Path) -> Result<Matrix, Stop> {
+    let read = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| Matrix::read(&text));
+    read.map_err(|error| Stop(format!("{}: {error}", path.display())))
+}
+
+/// Says what is not as it was written down; true: nothing.
+fn compare(known: &Matrix, found: &Matrix) -> bool {
+    let (missed, new) = (known.beyond(found), found.beyond(known));
+    missed.iter().for_each(|line| say(format_args!("not found any more by a case that stands in the file: {line}")));
+    new.iter().for_each(|line| say(format_args!("found by a case that does not stand in the file: {line}")));
+    let count = |matrix: &Matrix| matrix.rows().map(|(_, cases)| cases.len()).sum::<usize>();
+    say(format_args!("{} failures expected of wrong nodes, {} missed, {} more", count(known), missed.len(), new.len()));
+    missed.is_empty() && new.is_empty()
 }

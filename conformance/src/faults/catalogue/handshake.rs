@@ -3,7 +3,7 @@
 use aemp_proto::auth::{Method, Secret, Transcript};
 
 use super::Entry;
-use crate::faults::{Between, Fault, Proof};
+use crate::faults::{Between, Fault, Proof, Reads};
 use crate::subject::Start;
 
 pub(super) const FAULTS: &[Entry] = &[
@@ -11,7 +11,18 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("never closes", |_| Fault { keeps_open: true, ..Fault::default() }),
     Entry::new("accepts any token", |_| Fault::proof(|_, _| Proof::Right)),
     Entry::new("accepts no token", |_| Fault::proof(|_, _| Proof::Wrong)),
+    Entry::new("does not listen where it says", |_| Fault { unreachable: true, ..Fault::default() }),
+    Entry::new("uses another secret", |_| {
+        Fault::start(|start| start.secret = start.secret.as_ref().map(|secret| format!("{secret}!")))
+    }),
     // What it sends.
+    Entry::new("greets in four parts", |_| {
+        Fault::line_out(|_, number, line| {
+            if number == 0 {
+                *line = fields(line)[..4].join(";").into_bytes();
+            }
+        })
+    }),
     Entry::new("greets with version 2", |_| field_out(1, |_| "2".into())),
     Entry::new("greets as aemp-other", |_| field_out(0, |_| "aemp-other".into())),
     Entry::new("greets with a forbidden node ID", |_| field_out(2, |node| format!("{node}#1"))),
@@ -39,7 +50,96 @@ pub(super) const FAULTS: &[Entry] = &[
         })
     }),
     Entry::new("has an authentication line of two parts", |_| line_2(|fields| fields.truncate(2))),
+    Entry::new("ends its lines with CR LF", |_| Fault::line_out(|_, _, line| line.push(b'\r'))),
+    Entry::new("lists its methods in another order", |_| {
+        field_out(3, |methods| methods.rsplit(',').collect::<Vec<_>>().join(","))
+    }),
+    Entry::new("offers methods that need a secret without one", |_| {
+        field_out(
+            3,
+            |methods| {
+                if methods.contains("hmac_sha3_512") { methods.clone() } else { format!("{methods},hmac_sha3_512") }
+            },
+        )
+    }),
+    Entry::new("asks for TLS that it does not have", |_| field_out(4, |framings| format!("{framings};tls=1.0"))),
+    Entry::new("does not ask for TLS", |_| Fault::line_out(|_, number, line| without_tls(number, line))),
     // What it accepts.
+    Entry::new("does not see that others ask for TLS", |_| Fault::line_in(|_, number, line| without_tls(number, line))),
+    Entry::new("takes any value of the key tls", |_| {
+        Fault::line_in(|_, number, line| {
+            if number == 0 && fields(line).iter().skip(5).any(|key| key.starts_with("tls=")) {
+                line.extend(b";tls=1.0");
+            }
+        })
+    }),
+    Entry::new("takes the first one of keys that come twice", |_| {
+        Fault::line_in(|_, number, line| {
+            if number == 0 && std::str::from_utf8(line).is_ok() {
+                let mut seen = std::collections::BTreeSet::new();
+                let mut parts = fields(line);
+                let mut at = 0;
+                parts.retain(|part| {
+                    at += 1;
+                    at <= 5 || seen.insert(part.split('=').next().unwrap_or_default().to_owned())
+                });
+                *line = parts.join(";").into_bytes();
+            }
+        })
+    }),
+    Entry::new("loses what comes behind a line in the same read", |_| Fault {
+        reads: Reads::OneOfEachRead,
+        ..Fault::default()
+    }),
+    Entry::new("takes each read for a line", |_| Fault { reads: Reads::EachReadAsOne, ..Fault::default() }),
+    Entry::new("waits for the end of any line", |_| Fault { reads: Reads::Endless, ..Fault::default() }),
+    Entry::new("takes half of the room for a line", |_| {
+        Fault::line_in(|_, _, line| {
+            if line.len() > 2048 {
+                spoil(line)
+            }
+        })
+    }),
+    Entry::new("refuses node IDs that are no host names", |_| {
+        Fault::line_in(|_, number, line| {
+            let plain = |char: char| char.is_ascii_alphanumeric() || "-._".contains(char);
+            if number == 0 && fields(line).get(2).is_some_and(|node| !node.chars().all(plain)) {
+                spoil(line);
+            }
+        })
+    }),
+    Entry::new("does not tell node IDs from each other that look alike", |_| {
+        Fault::line_in(|between, number, line| {
+            let own = fields(between.node.sent.first().map_or(&[], |line| line)).get(2).cloned().unwrap_or_default();
+            change_field(number, line, 2, |node| {
+                let alike = node.trim().to_lowercase();
+                if alike == own.to_lowercase() { own.clone() } else { alike }
+            });
+        })
+    }),
+    Entry::new("refuses nonces that are no UTF-8", |_| {
+        Fault::line_in(|_, number, line| {
+            if number == 1 && std::str::from_utf8(line).is_err() {
+                spoil(line);
+            }
+        })
+    }),
+    Entry::new("takes the blanks off nonces", |_| {
+        Fault::proof(|between, _| {
+            let nonce = between.other.sent.get(1).map_or(&[][..], |line| line);
+            if nonce.trim_ascii() == nonce { Proof::AsItIs } else { Proof::Wrong }
+        })
+    }),
+    Entry::new("refuses versions that are not written as 1", |_| {
+        Fault::line_in(|_, number, line| {
+            if number == 0 && fields(line).get(1).is_none_or(|version| version != "1") {
+                spoil(line);
+            }
+        })
+    }),
+    Entry::new("refuses keys in an authentication line", |_| {
+        Fault::proof(|_, line| if line.split(';').count() <= 3 { Proof::AsItIs } else { Proof::Wrong })
+    }),
     Entry::new("accepts any version", |_| field_in(1, |_| "1".into())),
     Entry::new("accepts any protocol", |_| field_in(0, |_| "aemp".into())),
     Entry::new("accepts any node ID", |_| {
@@ -128,6 +228,19 @@ pub(super) const FAULTS: &[Entry] = &[
         })
     }),
 ];
+
+/// Makes a line one that no node takes.
+fn spoil(line: &mut Vec<u8>) {
+    line.extend(b"\r.");
+}
+
+/// Takes the key tls out of a first line.
+fn without_tls(number: usize, line: &mut Vec<u8>) {
+    if number == 0 && std::str::from_utf8(line).is_ok() {
+        let parts: Vec<_> = fields(line).into_iter().filter(|part| !part.starts_with("tls=")).collect();
+        *line = parts.join(";").into_bytes();
+    }
+}
 
 /// The secret that nodes under test are given unless a case says otherwise.
 fn default_secret() -> Vec<u8> {

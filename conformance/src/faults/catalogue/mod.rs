@@ -32,14 +32,54 @@ impl Entry {
     }
 }
 
+/// Faults of one kind, and the chapters of the suite that look for such: others would cost much, and say little about them.
+struct Group {
+    chapters: &'static [&'static str],
+    faults: &'static [Entry],
+}
+
+const GROUPS: &[Group] = &[
+    Group { chapters: &[], faults: running::FAULTS },
+    Group { chapters: &["greeting", "authentication", "tls", "security"], faults: handshake::FAULTS },
+    Group {
+        chapters: &["greeting", "framing", "json", "cbor", "storable", "values", "messages", "limits", "security"],
+        faults: packets::FAULTS,
+    },
+    Group {
+        chapters: &[
+            "ports",
+            "requests",
+            "relays",
+            "watching",
+            "ending",
+            "spawning",
+            "losing",
+            "queues",
+            "runs",
+            "connections",
+            "mutual",
+            "logs",
+        ],
+        faults: node::FAULTS,
+    },
+    Group { chapters: &["global", "global-vectors"], faults: database::FAULTS },
+];
+
 /// All of them.
 pub fn all() -> Vec<&'static Entry> {
-    [running::FAULTS, handshake::FAULTS, packets::FAULTS, node::FAULTS, database::FAULTS].into_iter().flatten().collect()
+    GROUPS.iter().flat_map(|group| group.faults).collect()
 }
 
 /// The one of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     all().into_iter().find(|entry| entry.name == name)
+}
+
+/// Whether a fault of this name is tried with a case.
+pub fn is_tried(fault: &str, case: &str) -> bool {
+    let group = GROUPS.iter().find(|group| group.faults.iter().any(|entry| entry.name == fault));
+    let chapter = case.split('/').next().unwrap_or_default();
+    group.is_some_and(|group| group.chapters.is_empty() || group.chapters.contains(&chapter))
 }
 
 /// A value that is read as a text: bytes are one, too.

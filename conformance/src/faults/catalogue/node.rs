@@ -1,5 +1,7 @@
 //! Nodes whose ports, watches and requests are wrong.
 
+use std::collections::{HashMap, HashSet};
+
 use aemp_proto::value::Value;
 
 use super::{Entry, ignores, is, never_sends, repeats, request, subject};
@@ -70,6 +72,70 @@ pub(super) const FAULTS: &[Entry] = &[
             }
             Fate::Pass
         })
+    }),
+    Entry::new("keeps the watches of a lost peer", |_| {
+        let mut watched: HashMap<String, (usize, Vec<Vec<Value>>)> = HashMap::new();
+        Fault::packet_in(move |between, message| {
+            let (number, known) = watched.entry(between.peer.clone()).or_default();
+            let back = *number != 0 && std::mem::replace(number, between.number) != between.number;
+            *number = between.number;
+            let again = if back { known.clone() } else { Vec::new() };
+            if is(message, "mon1") {
+                known.push(message.to_vec());
+            }
+            if again.is_empty() { Fate::Pass } else { Fate::Replace([again, vec![message.to_vec()]].concat()) }
+        })
+    }),
+    Entry::new("takes several mon1 of a peer for one", |_| {
+        let mut watched = HashSet::new();
+        Fault::packet_in(move |between, message| {
+            let port = message.get(2).map(super::text).unwrap_or_default();
+            if is(message, "mon0") {
+                watched.remove(&(between.number, port));
+            } else if is(message, "mon1") && !watched.insert((between.number, port)) {
+                return Fate::Drop;
+            }
+            Fate::Pass
+        })
+    }),
+    Entry::new("takes a mon0 for all mon1 of a port", |_| {
+        let mut times: HashMap<(usize, String), usize> = HashMap::new();
+        Fault::packet_in(move |between, message| {
+            let times = times.entry((between.number, message.get(2).map(super::text).unwrap_or_default())).or_default();
+            if is(message, "mon1") {
+                *times += 1;
+            } else if is(message, "mon0") && *times > 0 {
+                return Fate::Replace(vec![message.to_vec(); std::mem::take(times)]);
+            }
+            Fate::Pass
+        })
+    }),
+    Entry::new("loses arrays and maps among reasons", |_| {
+        Fault::packet_out(|_, message| {
+            if !is(message, "kil0") {
+                return Fate::Pass;
+            }
+            let flat = |value: &Value| match value {
+                Value::Array(_) | Value::Map(_) => Value::from("reason"),
+                other => other.clone(),
+            };
+            Fate::Replace(vec![message.iter().map(flat).collect()])
+        })
+    }),
+    Entry::new("knows no ports by names that are octets", |_| {
+        Fault::packet_in(|_, message| if matches!(message.first(), Some(Value::Bytes(_))) { Fate::Drop } else { Fate::Pass })
+    }),
+    Entry::new("knows ports by letters and digits only", |_| {
+        Fault::packet_in(|_, message| {
+            let name = message.first().map(super::text).unwrap_or_default();
+            let plain = |char: char| char.is_ascii_alphanumeric() || "-_".contains(char);
+            if name.chars().all(plain) { Fate::Pass } else { Fate::Drop }
+        })
+    }),
+    Entry::new("takes a request without arguments for a mistake", |_| {
+        Fault::packet_in(
+            |_, message| if request(message).is_some() && message.len() == 2 { Fate::Close } else { Fate::Pass },
+        )
     }),
     Entry::new("tells no reasons", |_| {
         Fault::packet_out(|_, message| {

@@ -24,7 +24,4 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("does not connect to its seeds", |_| Fault::start(|start| start.seeds.clear())),
     Entry::new("is always global", |_| Fault::start(|start| start.global = true)),
     Entry::new("receives json only", |_| Fault::start(|start| start.framings = vec!["json".into()])),
-    Entry::new("uses another secret", |_| {
-        Fault::start(|start| start.secret = start.secret.as_ref().map(|secret| format!("{secret}!")))
-    }),
 ];

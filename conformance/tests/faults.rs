@@ -1,0 +1,65 @@
+//! Holds the cases, the faults and `faults.txt` together: what cannot fail proves nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use aemp_conformance::faults::{self, Matrix, NOTHING};
+use aemp_conformance::requirement::{self, Strength};
+use aemp_conformance::{case::Case, cases};
+
+fn written() -> Matrix {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults.txt");
+    Matrix::read(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn each_case_that_proves_a_must_is_failed_by_some_wrong_node() {
+    let must = |id: &&str| requirement::find(id).is_some_and(|found| found.strength == Strength::Must);
+    let proves_a_must = |case: &&Case| case.proves.iter().any(|id| must(id));
+    let written = written();
+    let failed = written.cases();
+    let never: Vec<_> =
+        cases::all().into_iter().filter(proves_a_must).map(|case| case.name).filter(|name| !failed.contains(name)).collect();
+    assert!(never.is_empty(), "no wrong node fails:\n{}", never.join("\n"));
+}
+
+#[test]
+fn what_is_written_down_is_there_and_the_control_fails_nothing() {
+    let written = written();
+    let known: BTreeSet<_> = cases::all().into_iter().map(|case| case.name).collect();
+    let gone: Vec<_> = written.cases().into_iter().filter(|name| !known.contains(name)).collect();
+    assert!(gone.is_empty(), "no such cases: {gone:?}");
+    let faults: BTreeSet<_> = faults::all().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(faults, written.rows().map(|(fault, _)| fault).collect());
+    let (_, control) = written.rows().find(|(fault, _)| *fault == NOTHING).unwrap();
+    assert!(control.is_empty(), "a right node fails {control:?}");
+}
+
+#[test]
+fn each_wrong_node_fails_something() {
+    let harmless: Vec<_> = written()
+        .rows()
+        .filter(|(fault, cases)| *fault != NOTHING && cases.is_empty())
+        .map(|(fault, _)| fault.to_owned())
+        .collect();
+    assert!(harmless.is_empty(), "no case fails by: {harmless:?}");
+}
+
+#[test]
+fn a_matrix_is_read_as_it_was_written() {
+    let mut matrix = Matrix::default();
+    matrix.add_fault(NOTHING);
+    assert!(matrix.add("never closes", "greeting/http"));
+    assert!(!matrix.add("never closes", "greeting/http"));
+    matrix.add("sends nothing", "greeting/http");
+    matrix.add("sends nothing", "greeting/echo");
+    assert_eq!(Matrix::read(&matrix.to_string()), Ok(matrix.clone()));
+    let once = matrix.each_case_once();
+    assert!(once.has("never closes", "greeting/http") && once.has("sends nothing", "greeting/echo"));
+    assert_eq!(matrix.beyond(&once), ["sends nothing: greeting/http"]);
+    assert!(once.beyond(&matrix).is_empty());
+    for wrong in ["    greeting/http\n", "a\n    b/c\n    b/c\n", "a\na\n"] {
+        assert!(Matrix::read(wrong).is_err(), "{wrong:?}");
+    }
+}
