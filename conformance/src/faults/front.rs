@@ -18,6 +18,9 @@ use crate::subject::{Start, Subject};
 /// How long a node may take until it is ready.
 const STARTING: Duration = Duration::from_secs(20);
 
+/// An address with a port that is free.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 /// Reads the first line of standard input, starts a node with `command` that is made wrong by `fault`, and stands in front of it until standard
 /// input ends.
 ///
@@ -35,15 +38,17 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
     fault.start = None;
     let secret = start.secret.as_deref().and_then(|text| Secret::from_text(text).ok());
     let shared = Arc::new(Shared { fault: Mutex::new(fault), secret, connections: Mutex::new(0), address: OnceLock::new() });
+    // The front listens where the node was told to, and the node anywhere else.
+    let listens_at = start.listen.as_mut().map(|address| std::mem::replace(address, ANYWHERE.into()));
     let mut fronts = Vec::new();
     for seed in &mut start.seeds {
-        let (listener, address) = listen()?;
+        let (listener, address) = listen(ANYWHERE)?;
         fronts.push((listener, Front::ToOthers(std::mem::replace(seed, address))));
     }
     let node = Subject::start(command, &start, STARTING)?;
     let mut ready = node.ready.clone();
     if let Some(address) = node.address {
-        let (listener, seen) = listen()?;
+        let (listener, seen) = listen(listens_at.as_deref().unwrap_or(ANYWHERE))?;
         shared.address.get_or_init(|| [ready.listen.first().cloned().unwrap_or_default(), seen.clone()]);
         ready.listen = vec![seen];
         if !shared.fault().unreachable {
@@ -81,8 +86,8 @@ enum Front {
     ToOthers(String),
 }
 
-fn listen() -> Step<(TcpListener, String)> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
+fn listen(address: &str) -> Step<(TcpListener, String)> {
+    let listener = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
     listener
         .map(|(address, listener)| (listener, address))
         .map_err(|error| Failure::suite("the front cannot listen", &error))

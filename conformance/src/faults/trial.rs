@@ -124,26 +124,34 @@ impl Makers<'_> {
 /// The nodes of each fault, from its first trial to the last one.
 #[derive(Default)]
 struct Benches {
-    /// The bench when there is one, and how many trials still need it.
-    by_fault: Mutex<HashMap<&'static str, (Option<Arc<Bench>>, usize)>>,
+    by_fault: Mutex<HashMap<&'static str, Shared>>,
+}
+
+/// The bench of a fault.
+#[derive(Default)]
+struct Shared {
+    /// When there is one.
+    bench: Option<Arc<Bench>>,
+    /// How many trials still need it.
+    trials: usize,
 }
 
 impl Benches {
     fn expect(&self, fault: &'static str) {
-        self.by_fault.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default().1 += 1;
+        self.by_fault.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default().trials += 1;
     }
 
     fn get(&self, fault: &'static str, make: impl FnOnce() -> Bench) -> Arc<Bench> {
         let mut benches = self.by_fault.lock().unwrap_or_else(PoisonError::into_inner);
-        benches.entry(fault).or_default().0.get_or_insert_with(|| Arc::new(make())).clone()
+        benches.entry(fault).or_default().bench.get_or_insert_with(|| Arc::new(make())).clone()
     }
 
     /// The nodes end with the last trial, outside of the lock.
     fn done(&self, fault: &'static str) {
         let mut benches = self.by_fault.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = benches.get_mut(fault).and_then(|(bench, left)| {
-            *left -= 1;
-            if *left == 0 { bench.take() } else { None }
+        let ended = benches.get_mut(fault).and_then(|shared| {
+            shared.trials -= 1;
+            if shared.trials == 0 { shared.bench.take() } else { None }
         });
         drop(benches);
         drop(ended);

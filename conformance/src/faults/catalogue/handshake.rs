@@ -96,7 +96,7 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("takes half of the room for a line", |_| {
         Fault::line_in(|_, _, line| {
             if line.len() > 2048 {
-                spoil(line)
+                spoil(line);
             }
         })
     }),

@@ -62,7 +62,10 @@ const GROUPS: &[Group] = &[
         ],
         faults: node::FAULTS,
     },
-    Group { chapters: &["global", "global-vectors"], faults: database::FAULTS },
+    Group {
+        chapters: &["roles", "globals", "finding", "database", "database-limits", "networks", "global-vectors"],
+        faults: database::FAULTS,
+    },
 ];
 
 /// All of them.
