@@ -9,7 +9,7 @@ use crate::wire::{Direction, Entry, dump, shortened};
 /// Entries of the wire that are shown, the first and the last half of them.
 const ENTRIES: usize = 60;
 /// Octets of one entry that are shown.
-const OCTETS: usize = 128;
+const OCTETS: usize = 256;
 /// Octets of what an entry means that are shown.
 const MEANING: usize = 400;
 /// The narrowest text that is still worth breaking into lines.
