@@ -93,8 +93,12 @@ fn shown(families: &BTreeSet<&str>) -> BTreeSet<String> {
     let mut shown = BTreeSet::new();
     for folder in ["aemp-proto/tests", "aemp-node/src", "aemp-node", "conformance", "spec/vectors"] {
         for path in files(folder, &["rs", "json", "py"]) {
-            let is_test = folder == "spec/vectors" || path.components().any(|part| part.as_os_str() == "tests");
-            if is_test && path.file_name() != this {
+            let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+            let is_case = folder == "conformance" && parts.iter().any(|part| *part == "cases");
+            let is_test = folder == "spec/vectors" || is_case || parts.iter().any(|part| *part == "tests");
+            // Which requirements are known to be shown by nothing shows none of them.
+            let lists = path.file_name() == this || folder == "conformance" && path.ends_with("tests/coverage.rs");
+            if is_test && !lists {
                 shown.extend(cited(&text(&path), families));
             }
         }

@@ -46,6 +46,8 @@ impl Log {
     const OCTETS: usize = 512;
     /// Entries that are kept, the first and the last half of them.
     const ENTRIES: usize = 400;
+    /// Octets of what an entry means that are kept.
+    const MEANING: usize = 2000;
 
     /// A log that begins now.
     #[expect(clippy::new_without_default, reason = "it depends on the time")]
@@ -64,7 +66,12 @@ impl Log {
     pub fn add(&self, connection: u32, direction: Direction, octets: &[u8], meaning: impl Into<String>) {
         let at = self.since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let shown = &octets[..octets.len().min(Self::OCTETS)];
-        let entry = Entry { at, connection, direction, meaning: meaning.into(), octets: hex(shown), length: octets.len() };
+        let mut meaning = meaning.into();
+        let kept = shortened(&meaning, Self::MEANING).len();
+        if kept < meaning.len() {
+            meaning.replace_range(kept.., "…");
+        }
+        let entry = Entry { at, connection, direction, meaning, octets: hex(shown), length: octets.len() };
         let mut entries = self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if entries.0.len() >= Self::ENTRIES {
             entries.0.remove(Self::ENTRIES / 2);
@@ -90,6 +97,33 @@ pub fn hex(octets: &[u8]) -> String {
         let _ = write!(text, "{octet:02x}");
         text
     })
+}
+
+/// Octets in lines of sixteen, as people read them: where, in hexadecimal, and as text with a dot for what is no ASCII. None of what is no
+/// hexadecimal.
+///
+/// ```
+/// assert_eq!(aemp_conformance::wire::dump("41420a"), ["0000  41 42 0a                                         AB."]);
+/// ```
+pub fn dump(hexadecimal: &str) -> Vec<String> {
+    use std::fmt::Write as _;
+    let pair = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let Some(octets) = hexadecimal.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>() else { return Vec::new() };
+    let lines = octets.chunks(16).enumerate().map(|(number, octets)| {
+        let mut line = format!("{:04x} ", number * 16);
+        octets.iter().for_each(|octet| {
+            let _ = write!(line, " {octet:02x}");
+        });
+        let text = octets.iter().map(|octet| if matches!(octet, 0x20..=0x7e) { char::from(*octet) } else { '.' });
+        format!("{line:53}  {}", text.collect::<String>())
+    });
+    lines.collect()
+}
+
+/// The beginning of a text, of so many octets at most, or one character less.
+pub fn shortened(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
 }
 
 /// Octets as people read them: text as it is, anything else as `\x..`.

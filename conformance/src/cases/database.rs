@@ -225,18 +225,24 @@ fn large() -> Map<String, Json> {
 /// What every receiver takes in a packet [LIMIT-2].
 const PACKET: usize = 1 << 20;
 
-/// Merges the entries of the family out of packets that come, until they are these: the names of the requests.
-fn merges(peer: &mut Peer, entries: &Map<String, Json>, of: impl Fn(&Message) -> Option<Json>) -> Step<Vec<String>> {
+/// Merges the entries of the family out of packets that come, until they are these: the names of the requests. If some are missing, `broken` is.
+fn merges(
+    peer: &mut Peer,
+    entries: &Map<String, Json>,
+    broken: &'static str,
+    of: impl Fn(&Message) -> Option<Json>,
+) -> Step<Vec<String>> {
     let (mut merged, mut requests) = (Map::new(), Vec::new());
     while merged.len() < entries.len() {
         let what = "packets that have all entries together";
-        let packet = peer.find(what, |message| message.port().is_empty() && of(message).is_some())?;
+        let packet = peer.find(what, |message| message.port().is_empty() && of(message).is_some());
+        let packet = packet.breaks(broken)?;
         let size = packet.octets.len();
         check(size <= PACKET, "packets of 1 MiB at most", format!("one of {size} octets")).breaks("DB-27")?;
         requests.push(packet.tag().to_owned());
         merged.extend(of(&packet).and_then(|part| part.as_object().cloned()).unwrap_or_default());
     }
-    check(merged == *entries, "the entries as they were set", shortened(&json!(merged)))?;
+    check(merged == *entries, "the entries as they were set", shortened(&json!(merged))).breaks(broken)?;
     Ok(requests)
 }
 
@@ -256,7 +262,7 @@ fn large_database_to_a_master(t: &mut Test<'_>) -> Step {
     }
     control.settle()?;
     let (_, mut master) = seed(t, &[&listener], &[unique("seed")?])?;
-    merges(&mut master, &entries, |message| in_database(message, "g_slave")).breaks("DB-27")?;
+    merges(&mut master, &entries, "GLOBAL-11", |message| in_database(message, "g_slave"))?;
     // What changes later comes as a change.
     control.control(&json!(["db_set", "fam", "key00", "other"]))?;
     control.settle()?;
@@ -271,16 +277,20 @@ fn large_part(t: &mut Test<'_>) -> Step {
         slave.send(&json!(["", "g_slave", {"fam": {key: value}}]))?;
     }
     slave.settle()?;
+    let mut control = control(t, &subject)?;
+    let keys = asked(&mut control, "db_keys", "fam")?;
+    let has_all = keys.as_array().map(Vec::len) == Some(entries.len());
+    check(has_all, format!("{} keys in the database", entries.len()), keys).breaks("DB-7")?;
     let mut global = t.up_at(&subject)?;
     global.send(&json!(["", "g_global"]))?;
-    merges(&mut global, &entries, |message| in_database(message, "g_set")).breaks("DB-27")?;
+    merges(&mut global, &entries, "GLOBAL-16", |message| in_database(message, "g_set"))?;
     let mut watcher = t.up_at(&subject)?;
     watcher.send(&json!(["", "g_mon1", "fam"]))?;
     let contents = |message: &Message| {
         let is_contents = ["g_chg1", "g_chg2"].contains(&message.tag());
         if is_contents { message.elements.get(3).cloned() } else { None }
     };
-    let order = merges(&mut watcher, &entries, contents).breaks("DB-27")?;
+    let order = merges(&mut watcher, &entries, "DB-16", contents)?;
     let right =
         order.iter().position(|tag| tag == "g_chg1") == Some(0) && order.iter().filter(|tag| *tag == "g_chg1").count() == 1;
     check(right, "one g_chg1, and g_chg2 behind it", order.join(", ")).breaks("DB-16")?;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::members::{control, until_has, watch};
+use super::members::{asked, control, until_has, watch};
 use crate::case::Case;
-use crate::failure::{Breaks as _, Failure, Step};
+use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::peer::Peer;
 use crate::subject::Feature::Listen;
 use crate::subject::Level::Global;
@@ -197,10 +197,13 @@ fn two_globals_and_a_slave(t: &mut Test<'_>) -> Step {
     converge(t, &mut [&mut one, &mut two]).breaks("DB-9")?;
     slave = slave.restart(t)?;
     converge(t, &mut [&mut one, &mut two, &mut slave])?;
-    let addresses: Map<_, _> =
-        [&one, &two, &slave].map(|member| (member.subject.node.clone(), json!([member.address()]))).into_iter().collect();
+    // Each has said where it can be reached, in words of its own.
+    let mut names = [&one, &two, &slave].map(|member| member.subject.node.clone());
+    names.sort_unstable();
     for member in [&mut one, &mut two, &mut slave] {
-        until_has(&mut member.control, "'l", &json!(addresses), patience(t)).breaks("DB-14")?;
+        let mut known = asked(&mut member.control, "db_keys", "'l")?;
+        known.as_array_mut().into_iter().for_each(|keys| keys.sort_by_key(Json::to_string));
+        check(known == json!(names), format!("{} in the family \"'l\"", json!(names)), known).breaks("DB-14")?;
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ impl Faults {
         let planned = run::plan(&cases::all(), &declared.framings()[..1], |name| self.selection.wants(name));
         let controls = makers.control(&planned)?;
         for failed in controls.iter().filter(|outcome| outcome.is_unexpected()) {
-            say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed)));
+            say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed, None)));
         }
         let known = self.check.as_ref().map(|path| read(path)).transpose()?.map(|all| {
             let picked = all.part(|fault, case| self.picks(fault) && planned.iter().any(|one| one.case.name == case));

@@ -5,6 +5,7 @@ pub(crate) mod node;
 pub(crate) mod report;
 pub(crate) mod requirements;
 mod selection;
+mod terminal;
 pub(crate) mod vectors;
 
 use std::fmt::{self, Display};

@@ -13,7 +13,7 @@ use aemp_conformance::run::{Outcome, Verdict};
 use aemp_conformance::subject::Ready;
 use clap::Args;
 
-use super::{Stop, say, tell, write};
+use super::{Stop, say, tell, terminal, write};
 
 /// Which cases run.
 #[derive(Args)]
@@ -145,8 +145,8 @@ impl Running<'_> {
         }
         self.expected.judge(&mut outcome);
         self.clear_progress();
-        if let Some(shown) = text::shown(&outcome, self.selection.verbose) {
-            say(shown);
+        if let Some(shown) = text::shown(&outcome, self.selection.verbose, terminal::width()) {
+            say(terminal::coloured(&shown));
         }
         self.is_enough = self.selection.first && outcome.is_unexpected();
         self.results.outcomes.push(outcome);
@@ -156,10 +156,8 @@ impl Running<'_> {
 
     fn show_progress(&self) {
         if self.progress {
-            let done = self.results.outcomes.len();
-            let width = 40 * done / self.total.max(1);
             let failed = self.results.outcomes.iter().filter(|outcome| outcome.is_unexpected()).count();
-            eprint!("[{}{}] {done}/{}, {failed} failed", "#".repeat(width), " ".repeat(40 - width), self.total);
+            eprint!("{}", terminal::progress(self.results.outcomes.len(), self.total, failed));
             let _ = io::stderr().flush();
         }
     }
@@ -185,7 +183,7 @@ impl Running<'_> {
         if let Some(path) = &selection.html {
             write(path, &html::write(std::slice::from_ref(&self.results)))?;
         }
-        say(text::summary(&self.results));
+        say(terminal::coloured(&text::summary(&self.results)));
         let (unused, unsteady) = (self.expected.unused(), self.results.unsteady());
         unused.iter().for_each(|line| tell(format_args!("--expected-failures, {line}")));
         unsteady.iter().for_each(|name| tell(format_args!("{name}: not the same verdict each time")));

@@ -2,21 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Results, chapter, text};
+use super::{Results, by_chapter, text};
 use crate::run::{Outcome, Verdict};
 
 /// The run as XML.
 pub fn write(results: &Results) -> String {
-    let mut chapters: Vec<(&str, Vec<&Outcome>)> = Vec::new();
-    for outcome in &results.outcomes {
-        let heading = chapter(outcome);
-        match chapters.iter_mut().find(|(other, _)| *other == heading) {
-            Some((_, outcomes)) => outcomes.push(outcome),
-            None => chapters.push((heading, vec![outcome])),
-        }
-    }
     let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\">\n", escape(&results.name));
-    for (heading, outcomes) in chapters {
+    for (heading, outcomes) in by_chapter(results) {
         let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
         let _ = writeln!(
             xml,
@@ -48,7 +40,7 @@ fn one(xml: &mut String, outcome: &Outcome) {
     };
     let message = outcome.findings.first().map_or("", |finding| &finding.actual);
     let message = if element == "system-out" { String::new() } else { format!(" message=\"{}\"", escape(message)) };
-    let _ = writeln!(xml, "><{element}{message}>{}</{element}></testcase>", escape(&text::describe(outcome)));
+    let _ = writeln!(xml, "><{element}{message}>{}</{element}></testcase>", escape(&text::describe(outcome, None)));
 }
 
 /// Milliseconds, as seconds.

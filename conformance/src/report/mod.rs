@@ -61,6 +61,25 @@ impl Results {
     }
 }
 
+/// The verdicts in the order of columns and filters, the worst first.
+pub const VERDICTS: [Verdict; 6] =
+    [Verdict::Fail, Verdict::Error, Verdict::NotStrict, Verdict::Unimplemented, Verdict::Informational, Verdict::Pass];
+
+/// Chapters in their order, each with its outcomes.
+pub fn by_chapter(results: &Results) -> Vec<(&'static str, Vec<&Outcome>)> {
+    let mut chapters: Vec<(&str, Vec<&Outcome>)> = Vec::new();
+    for outcome in &results.outcomes {
+        let heading = chapter(outcome);
+        match chapters.iter_mut().find(|(other, _)| *other == heading) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => chapters.push((heading, vec![outcome])),
+        }
+    }
+    let number = |heading: &str| heading.split('.').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(u32::MAX);
+    chapters.sort_by_key(|(heading, _)| number(heading));
+    chapters
+}
+
 /// The heading of the chapter that an outcome belongs to: that of the first requirement that the case proves.
 pub fn chapter(outcome: &Outcome) -> &'static str {
     let first = outcome.proves.first().and_then(|id| requirement::find(id));
