@@ -254,7 +254,9 @@ fn silent(t: &mut Test<'_>) -> Step {
     let (own, name) = (peer.subject()?, unique("watch")?);
     observer.control(&json!(["watch", name, peer.node(), observer.port("fired")]))?;
     // The observer answers when it is asked.
-    lost(&mut observer, &name).breaks("PEER-10")?;
+    let fired = observer.find("the watch to fire", |message| message.tag() == name).breaks("PEER-10")?;
+    let right = fired.elements.get(2).is_some_and(|error| error == "transport_error");
+    check(right, format!("[{name:?}, \"transport_error\", NODE, TEXT]"), fired.shown()).breaks("MON-8")?;
     check(peer.ended()?.is_some(), "the connection of a silent peer to be closed", "it stays").breaks("PEER-10")?;
     peer.gather()?;
     let asked = peer.has(|message| {

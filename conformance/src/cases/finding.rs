@@ -206,6 +206,7 @@ fn where_it_greeted_as_a_seed(t: &mut Test<'_>) -> Step {
     let (_, mut lost) = seed(t, &[&other], &names[1..])?;
     lost.request("g_slave", <[Json]>::is_empty).breaks("GLOBAL-7")?;
     control.control(&json!(["watch", "gone", names[1], control.port("gone")]))?;
+    control.settle()?;
     drop(lost);
     control.message("gone").breaks("MON-8")?;
     control.control(&json!(["send", format!("{}#port", names[1]), "hello"]))?;

@@ -77,6 +77,13 @@ impl Matrix {
         part
     }
 
+    /// Adds all of another one.
+    pub fn extend(&mut self, other: Matrix) {
+        for (fault, cases) in other.rows {
+            self.rows.entry(fault).or_default().extend(cases);
+        }
+    }
+
     /// For each case one fault that fails it: that which fails the fewest others, as it says most about the case.
     #[must_use]
     pub fn each_case_once(&self) -> Self {

@@ -38,8 +38,8 @@ pub(crate) struct Faults {
     /// Only faults whose names have this in them; may be given more than once
     #[arg(long, value_name = "TEXT")]
     fault: Vec<String>,
-    /// Writes the faults and the cases that they fail to this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "fault", "run", "skip"])]
+    /// Writes the faults and the cases that they fail to this file; what is not picked stays there as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
     write: Option<PathBuf>,
     /// Compares with this file; of what is picked, if something is
     #[arg(long, value_name = "FILE")]
@@ -62,7 +62,7 @@ impl Faults {
         let planned = run::plan(&cases::all(), &declared.framings()[..1], |name| self.selection.wants(name));
         let controls = makers.control(&planned)?;
         for failed in controls.iter().filter(|outcome| outcome.is_unexpected()) {
-            say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed)));
+            say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed, None)));
         }
         let known = self.check.as_ref().map(|path| read(path)).transpose()?.map(|all| {
             let picked = all.part(|fault, case| self.picks(fault) && planned.iter().any(|one| one.case.name == case));
@@ -77,11 +77,18 @@ impl Faults {
             trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
         }
         let mut found = makers.find(&trials, known.as_ref());
-        if self.write.is_some() || self.check.is_some() && once.is_none() && self.fault.is_empty() {
-            found.add_fault(faults::NOTHING);
-        }
         let right = match (&self.write, &known) {
-            (Some(path), _) => write(path, &found.to_string()).map(|()| true)?,
+            (Some(path), _) => {
+                let before = if path.exists() { read(path)? } else { Matrix::default() };
+                let tried =
+                    |fault: &str, case: &str| self.picks(fault) && planned.iter().any(|planned| planned.case.name == case);
+                let is_there = |fault: &str, case: &str| {
+                    faults::find(fault).is_some() && cases::all().iter().any(|known| known.name == case)
+                };
+                found.extend(before.part(|fault, case| is_there(fault, case) && !tried(fault, case)));
+                faults::all().iter().for_each(|entry| found.add_fault(entry.name));
+                write(path, &found.to_string()).map(|()| true)?
+            }
             (None, Some(known)) => compare(known, &found),
             (None, None) => {
                 say(found);

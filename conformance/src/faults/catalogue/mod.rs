@@ -40,7 +40,7 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { chapters: &[], faults: running::FAULTS },
-    Group { chapters: &["greeting", "authentication", "tls", "security"], faults: handshake::FAULTS },
+    Group { chapters: &["greeting", "authentication", "tls", "security", "limits"], faults: handshake::FAULTS },
     Group {
         chapters: &["greeting", "framing", "json", "cbor", "storable", "values", "messages", "limits", "security"],
         faults: packets::FAULTS,

@@ -36,6 +36,30 @@ pub(super) const FAULTS: &[Entry] = &[
     never_sends("never sends mon1"),
     never_sends("never sends mon0"),
     never_sends("never sends snd"),
+    never_sends("never sends AnyEvent::MP::_spawn"),
+    Entry::new("names each new port 1", |_| {
+        Fault::packet_out(|_, message| match message {
+            [port, Value::Text(id)] if super::text(port) == "suite-new" => {
+                let node = id.split('#').next().unwrap_or_default();
+                Fate::Replace(vec![vec![port.clone(), Value::Text(format!("{node}#1"))]])
+            }
+            _ => Fate::Pass,
+        })
+    }),
+    Entry::new("loses each tenth message to a port", |_| {
+        let mut count = 0;
+        Fault::packet_in(move |_, message| {
+            count += usize::from(request(message).is_none());
+            if count % 10 == 9 && request(message).is_none() { Fate::Drop } else { Fate::Pass }
+        })
+    }),
+    Entry::new("gives another reason than transport_error", |_| {
+        Fault::packet_out(|_, message| {
+            let lost = Value::from("transport_error");
+            let other = |value: &Value| if *value == lost { Value::from("lost") } else { value.clone() };
+            if message.contains(&lost) { Fate::Replace(vec![message.iter().map(other).collect()]) } else { Fate::Pass }
+        })
+    }),
     repeats("sends twice kil0"),
     repeats("sends twice kil1"),
     repeats("sends twice mon1"),
@@ -121,9 +145,6 @@ pub(super) const FAULTS: &[Entry] = &[
             };
             Fate::Replace(vec![message.iter().map(flat).collect()])
         })
-    }),
-    Entry::new("knows no ports by names that are octets", |_| {
-        Fault::packet_in(|_, message| if matches!(message.first(), Some(Value::Bytes(_))) { Fate::Drop } else { Fate::Pass })
     }),
     Entry::new("knows ports by letters and digits only", |_| {
         Fault::packet_in(|_, message| {
