@@ -16,7 +16,7 @@ fn written() -> Matrix {
 #[test]
 fn each_case_that_proves_a_must_is_failed_by_some_wrong_node() {
     let must = |id: &&str| requirement::find(id).is_some_and(|found| found.strength == Strength::Must);
-    let proves_a_must = |case: &&Case| case.proves.iter().any(&must);
+    let proves_a_must = |case: &&Case| case.proves.iter().any(must);
     let written = written();
     let failed = written.cases();
     let never: Vec<_> =
