@@ -2380,9 +2380,10 @@ class Services:
     def db_del(self, family, *keys):
         self.node.database.set(convert("text", family), {}, [convert("text", key) for key in keys])
 
-    def db_reg(self, port, family, key, value):
+    def db_reg(self, port, family, value):
         node, port = self.port_id(port)
-        if node == self.node.id and port in self.node.ports and self.node.database.set(convert("text", family), {convert("text", key): value}):
+        key = f"{node}#{port}"
+        if node == self.node.id and port in self.node.ports and self.node.database.set(convert("text", family), {key: value}):
             self.node.watch(node, port, lambda reasons: self.db_del(family, key))
 
     def db_ask(kind):
