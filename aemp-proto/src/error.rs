@@ -238,6 +238,11 @@ violations! {
         } => "AUTH-9", "no common framing: the peer receives {offered} [{id}]";
         /// TLS is required here, and the peer did not ask for it.
         TlsRequired => "TLS-7", "TLS is required here, and the peer does not want it [{id}]";
+        /// TLS is required here, and the peer asked for another version of it.
+        TlsVersion {
+            /// The version.
+            version: Excerpt
+        } => "TLS-15", "TLS is required here, and the peer asks for version {version} of it, not 1 [{id}]";
     }
 }
 

@@ -117,6 +117,10 @@ fn ways() -> Vec<Way> {
         greets("no framings", "aemp;1;peer;hmac_sha3_512;"),
         // TLS-7
         with(greets("no TLS where it is required", "aemp;1;peer;hmac_sha3_512;json"), |config| config.tls = Tls::Required),
+        // TLS-15
+        with(greets("another version of TLS where it is required", "aemp;1;peer;hmac_sha3_512;json;tls=2.0"), |config| {
+            config.tls = Tls::Required;
+        }),
         with(greets("no secret here", "aemp;1;peer;hmac_sha3_512;json"), |config| config.secret = None),
         // The authentication line.
         authenticates("packets instead of a line", |_| "[\"port\",\"hello\"]\n".into()),

@@ -60,7 +60,7 @@ pub enum Tls {
     Off,
     /// Yes, if the peer wants it too (`TLS-2`).
     Wanted,
-    /// Yes, and no link without it (`TLS-7`).
+    /// Yes, and no link without it (`TLS-7`, `TLS-15`).
     Required,
 }
 

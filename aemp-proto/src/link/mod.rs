@@ -299,7 +299,10 @@ impl Link {
             return Ok(Accepted::StartTls(StartTls { side, early: core::mem::take(&mut self.held) }));
         }
         let begun = match self.config.tls {
-            Tls::Required => Err(PeerIncompatible::TlsRequired.into()),
+            Tls::Required => Err(match peer.keys.get("tls") {
+                None => PeerIncompatible::TlsRequired.into(),
+                Some(version) => PeerIncompatible::TlsVersion { version: version.as_str().into() }.into(),
+            }),
             _ => self.begin_authentication(),
         };
         if begun.is_err() {

@@ -107,19 +107,15 @@ const OTHERS: &[Case] = &[
         ends_after_alert(&mut peer)
     }),
     other("tls/plain-peer", &["TLS-7"], "A peer that does not ask for TLS is refused by a node that requires it.", |t| {
-        let change = network(t.certificates()?, Network::Shared);
-        // With a secret, so that nothing but the missing TLS is a reason to refuse the peer.
-        let subject = t.subject(|start| {
-            change(start);
-            start.secret = Some("swordfish".into());
-        })?;
-        let mut peer = t.dial(&subject)?;
-        peer.read_greeting()?;
-        peer.greet();
-        peer.authenticate()?;
-        t.ends(peer);
-        Ok(())
+        without_tls(t, &[])
     })
+    .closes(),
+    other(
+        "tls/other-value-refused",
+        &["TLS-15"],
+        "A value of tls that does not begin with `1.` is no way around TLS at a node that requires it.",
+        |t| without_tls(t, &["tls=2.0"]),
+    )
     .closes(),
     other(
         "tls/plain-peer-allowed",
@@ -324,6 +320,23 @@ fn by_nonce(t: &mut Test<'_>, part: Part, nonce: fn(&[u8]) -> Vec<u8>) -> Step {
     let secured = peer.secure(part, Some(&certificates.shared), BOTH)?;
     secured.map_err(|failure| Failure::wrong(format!("TLS, with the suite as the {part:?}"), failure))?;
     authenticated(&mut peer)?;
+    t.ends(peer);
+    Ok(())
+}
+
+/// A peer that goes on without TLS, with these keys, at a node that requires it.
+fn without_tls(t: &mut Test<'_>, keys: &[&str]) -> Step {
+    let change = network(t.certificates()?, Network::Shared);
+    // With a secret, so that nothing but the missing TLS is a reason to refuse the peer.
+    let subject = t.subject(|start| {
+        change(start);
+        start.secret = Some("swordfish".into());
+    })?;
+    let mut peer = t.dial(&subject)?;
+    peer.read_greeting()?;
+    peer.greets.keys.extend(keys.iter().map(|key| (*key).to_owned()));
+    peer.greet();
+    peer.authenticate()?;
     t.ends(peer);
     Ok(())
 }
