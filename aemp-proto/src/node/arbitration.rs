@@ -95,7 +95,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (Some(node), Some(framing)) = (connection.node.clone(), connection.link.sends()) else { return };
         let index = self.core.peer(&node);
-        /// How often code that runs when a watch fires may set new watches on what is lost, before the connection is given up.
+        /// How often code that runs when a watch fires may have the node lost again, before the connection is given up.
         const PATIENCE: usize = 100;
         if self.core.peers[index].up().is_some_and(|up| up.suspect) {
             self.core.lose_peer(index, "the node has come back, and this connection is dead");
@@ -104,7 +104,7 @@ impl Node {
             if !matches!(self.core.peers[index].state, PeerState::Lost) {
                 break;
             }
-            // First fires what an earlier connection left behind.
+            // First fires what an earlier connection left behind (`PEER-4`).
             self.core.run_steps();
         }
         if let PeerState::Lost = self.core.peers[index].state {

@@ -43,8 +43,12 @@ pub(super) enum Step {
         end: usize,
     },
     Fire(Watch, Reasons),
-    /// All watches on a peer that was lost have fired.
-    Recovered(usize),
+    /// A peer was lost: these watches fire, all in one step.
+    Lost {
+        peer: usize,
+        watches: Vec<Watch>,
+        reasons: Reasons,
+    },
     Run(Option<PortKey>, Task),
 }
 
@@ -162,7 +166,7 @@ impl Core {
                     self.init(port, &function, elements, &own);
                 }
                 Step::Fire(watch, reasons) => self.fire_now(watch, reasons),
-                Step::Recovered(index) => self.recover(index),
+                Step::Lost { peer, watches, reasons } => self.tell_loss(peer, watches, &reasons),
                 Step::Run(port, task) => self.run_task(port, task),
             }
         }
@@ -195,22 +199,19 @@ impl Core {
         }
     }
 
-    /// All watches that a loss was to fire have fired. Those that were set meanwhile are of the same run, so they fire first.
-    fn recover(&mut self, index: usize) {
+    /// Fires all watches that a loss fires; those that were set since are of the same run. What is sent because of it is of the next one,
+    /// whichever watch fires first: whoever is told may send again at once (`PEER-4`).
+    fn tell_loss(&mut self, index: usize, watches: Vec<Watch>, reasons: &Reasons) {
+        let mut late = Vec::new();
         let peer = &mut self.peers[index];
-        if !matches!(peer.state, PeerState::Lost) {
-            return;
-        }
-        let late = core::mem::take(&mut peer.watches);
-        if late.is_empty() {
+        if let PeerState::Lost = peer.state {
             peer.state = PeerState::Unknown;
-            return;
+            late = core::mem::take(&mut peer.watches).into_values().flatten().collect();
         }
-        let reasons = Reasons::transport_error(&peer.node, "the connection has just been lost");
-        for watch in late.into_values().flatten() {
-            self.fire(watch, reasons.clone());
+        self.firing.extend(late.iter().map(|watch| watch.id));
+        for watch in watches.into_iter().chain(late) {
+            self.fire_now(watch, reasons.clone());
         }
-        self.steps.push_back(Step::Recovered(index));
     }
 
     // --- ports ---

@@ -133,10 +133,9 @@ impl Core {
             }
         }
         let reasons = Reasons::transport_error(&node, text);
-        for watch in watches.into_values().flatten() {
-            self.fire(watch, reasons.clone());
-        }
-        self.steps.push_back(Step::Recovered(index));
+        let watches: Vec<_> = watches.into_values().flatten().collect();
+        self.firing.extend(watches.iter().map(|watch| watch.id));
+        self.steps.push_back(Step::Lost { peer: index, watches, reasons: reasons.clone() });
         self.tell_ready(index);
         self.data_lost(&node);
         self.global.down(&node, self.now);
