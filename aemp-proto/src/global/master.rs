@@ -12,12 +12,19 @@ use crate::names::NodeId;
 impl Global {
     /// A node that is up is a seed node (`GLOBAL-7`).
     pub fn seed(&mut self, node: &NodeId) {
-        let greeted = self.peers.get(node).is_some_and(|peer| peer.greeted);
-        if !greeted || self.seeds.contains(node) {
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        if core::mem::replace(&mut peer.is_seed, true) {
+            return;
+        }
+        let (greeted, speaks) = (peer.greeted, peer.speaks);
+        if speaks {
+            self.send(node, Request::Slave(None));
+        }
+        if !greeted {
+            // It is spoken to once it has spoken (`GLOBAL-2`), and is nobody's master (`GLOBAL-10`).
             return;
         }
         self.seeds.push(node.clone());
-        self.send(node, Request::Slave(None));
         if !self.is_global && self.master.is_none() {
             self.choose_master();
             self.outputs.push_back(Output::Master(self.master.clone()));

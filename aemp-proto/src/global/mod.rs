@@ -68,6 +68,8 @@ struct Peer {
     speaks: bool,
     /// It has said that it is global.
     is_global: bool,
+    /// It is a seed node.
+    is_seed: bool,
     watches: BTreeSet<String>,
 }
 
@@ -224,9 +226,11 @@ impl Global {
     pub fn receive(&mut self, from: &NodeId, request: Request) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let is_global = peer.is_global;
-        if !core::mem::replace(&mut peer.speaks, true) && self.is_global {
-            // From now on it may hear of it (`GLOBAL-15`).
-            self.outputs.push_back(Output::Send(from.clone(), Rc::new(Request::Global)));
+        if !core::mem::replace(&mut peer.speaks, true) {
+            // From now on it may hear of it (`GLOBAL-15`, `GLOBAL-7`).
+            let due = [(self.is_global, Request::Global), (peer.is_seed, Request::Slave(None))];
+            let due = due.into_iter().filter(|(is_due, _)| *is_due);
+            self.outputs.extend(due.map(|(_, request)| Output::Send(from.clone(), Rc::new(request))));
         }
         if !is_global && request != Request::Global {
             // It is not global any more, if it was (`GLOBAL-21`).
