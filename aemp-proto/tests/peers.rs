@@ -338,7 +338,11 @@ fn what_is_sent_and_watched_between_a_loss_and_its_watches_is_of_the_run_that_ha
     world.dial(b, a);
     world.run_for(Duration::from_secs(3));
     assert_eq!(heard(&fired).len(), 1, "PEER-4");
-    assert_eq!(heard(&got), [values(["second"])], "PEER-4: the watch has fired between the first one, which is lost, and the second one");
+    assert_eq!(
+        heard(&got),
+        [values(["second"])],
+        "PEER-4: the watch has fired between the first one, which is lost, and the second one"
+    );
 }
 
 #[test]

@@ -85,6 +85,17 @@ impl Greeting {
         Ok(Greeting { protocol, node, methods, framings, keys })
     }
 
+    /// Whether the side has sent a key such as `mproto`, `gproto` or `arbiter` with the value `1`; any other value says nothing (`GREET-18`).
+    ///
+    /// ```
+    /// use aemp_proto::line::Greeting;
+    /// let greeting = Greeting::parse(b"aemp;1;alice;hmac_sha3_512;json;gproto=1;arbiter=0").unwrap();
+    /// assert_eq!(["gproto", "arbiter", "mproto"].map(|key| greeting.says(key)), [true, false, false]);
+    /// ```
+    pub fn says(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|value| value == "1")
+    }
+
     /// Whether the side wants TLS (`TLS-1`).
     pub fn wants_tls(&self) -> bool {
         self.keys.get("tls").is_some_and(|version| version.starts_with("1."))

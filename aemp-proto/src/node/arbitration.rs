@@ -36,8 +36,7 @@ impl Node {
             }
             return;
         }
-        let speaks =
-            |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(ARBITER));
+        let speaks = |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.says(ARBITER));
         let arbiter = |connection: &Connection| !speaks(connection) || self.core.id < *node;
         // Where we are the opener, accepting sends our line. Where we are not, it sends nothing before the other side's line has been
         // verified (`AUTH-4`), and then that connection is up: those may all go on, so strangers who stall keep nobody out.
@@ -139,7 +138,7 @@ impl Node {
         };
         self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
-        let speaks = connection.link.peer().is_some_and(|greeting| greeting.keys.contains_key(GLOBAL));
+        let speaks = connection.link.peer().is_some_and(|greeting| greeting.says(GLOBAL));
         let dial = connection.dial;
         self.ends_handshake(id);
         self.writable.push_back(id);
