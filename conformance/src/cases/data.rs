@@ -8,6 +8,7 @@ mod streams;
 mod taking;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -67,7 +68,11 @@ fn met(t: &mut Test<'_>) -> Step<(Arc<Subject>, Peer)> {
 /// A connection that a node has opened, and where it can reach the suite.
 fn seeded(t: &mut Test<'_>) -> Step<(Listener, Peer)> {
     let listener = t.listener()?;
-    t.start(|start| start.seeds = vec![listener.address.to_string()])?;
+    t.start(|start| {
+        start.seeds = vec![listener.address.to_string()];
+        // What the node closes, it does not close because it has waited for too long.
+        start.timeouts.connect = Duration::from_secs_f64(LONG);
+    })?;
     let mut peer = t.accept(&listener)?;
     peer.handshake()?;
     Ok((listener, peer))

@@ -224,6 +224,7 @@ fn opens_or_accepts(t: &mut Test<'_>) -> Step {
     match ours.handshake() {
         Ok(()) => {
             mirrors(&mut ours, b"octets")?;
+            peer.settle()?;
             theirs.greet();
             theirs.authenticate()?;
             closes_without_stream(&mut theirs).breaks("DATA-17")
@@ -232,6 +233,7 @@ fn opens_or_accepts(t: &mut Test<'_>) -> Step {
         Err(Failure::Wrong { .. }) => {
             theirs.handshake()?;
             mirrors(&mut theirs, b"octets")?;
+            peer.settle()?;
             refused(t, &subject, &node, &id).breaks("DATA-17")
         }
         Err(failure) => Err(failure),

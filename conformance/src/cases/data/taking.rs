@@ -222,6 +222,7 @@ fn once_of_two(t: &mut Test<'_>) -> Step {
     first.authenticate()?;
     first.read_authentication()?;
     mirrors(&mut first, b"octets")?;
+    peer.settle()?;
     closed_later(second)?;
     mirrors(&mut first, b"more octets")
 }
