@@ -4,7 +4,9 @@ mod attempt;
 mod authentication;
 mod cbor;
 mod connections;
+mod data;
 mod database;
+
 mod database_limits;
 mod echo;
 mod ending;
@@ -73,6 +75,7 @@ pub fn all() -> Vec<&'static Case> {
     all.extend(database::CASES);
     all.extend(finding::CASES);
     all.extend(database_limits::CASES);
+    all.extend(data::cases());
     all.extend(logs::CASES);
     all.extend(limits::CASES);
     all.extend(security::CASES);

@@ -56,6 +56,20 @@ pub(super) const CASES: &[Case] = &[
     )
     .level(Node),
     Case::new(
+        "relays/by-way-of-another-node",
+        &["NODE-12"],
+        "What another node is asked to send to a port, its own or of any node, is passed on to it.",
+        by_way_of_another_node,
+    )
+    .level(Node),
+    Case::new(
+        "relays/by-way-of-another-node-to-node-ports",
+        &["NODE-10"],
+        "What another node is asked to send to a node port, or to what is no port, is not passed on to it.",
+        to_node_ports_by_way_of_another_node,
+    )
+    .level(Node),
+    Case::new(
         "relays/to-the-own-node-port",
         &["NODE-10"],
         "Nothing is sent to the node's own node port on behalf of another one: no port ends by that, nothing is called.",
@@ -225,6 +239,39 @@ fn to_other_node_ports(t: &mut Test<'_>) -> Step {
     let came = second.take(|message| message.elements.get(2).is_some_and(|element| *element == label));
     let came: Vec<_> = came.iter().map(crate::peer::Message::shown).collect();
     check(came.is_empty(), "nothing at the node port of another node", came.join(" "))
+}
+
+fn by_way_of_another_node(t: &mut Test<'_>) -> Step {
+    let (mut first, mut second) = (t.up()?, t.up()?);
+    let (own, theirs) = (second.node().to_owned(), second.port(""));
+    for through in [&own, &theirs] {
+        for to in [first.port("came"), second.port("came"), unique("third")? + "#came"] {
+            let label = unique("label")?;
+            first.send(&json!(["", "snd", through, "snd", to, label, ["x"]]))?;
+            first.settle()?;
+            let passed = second.request("snd", |arguments| arguments.get(1).is_some_and(|element| *element == label))?;
+            check(json!(passed) == json!([to, label, ["x"]]), json!(["", "snd", to, label, ["x"]]), json!(passed))?;
+        }
+    }
+    Ok(())
+}
+
+fn to_node_ports_by_way_of_another_node(t: &mut Test<'_>) -> Step {
+    let (mut first, mut second) = (t.up()?, t.up()?);
+    let label = unique("label")?;
+    let through = second.node().to_owned();
+    let nodes =
+        [first.node().to_owned(), first.port(""), through.clone(), second.port(""), first.subject()?, unique("third")?];
+    for to in nodes.into_iter().map(Json::from).chain([json!(""), json!("#came"), json!(["a#b"]), Json::Null]) {
+        first.send(&json!(["", "snd", through, "snd", to, "devnull", label]))?;
+        first.send(&json!(["", "snd", through, "snd", through, "snd", to, "devnull", label]))?;
+    }
+    first.send(&json!(["", "snd", through, "kil1", "came", label]))?;
+    first.settle()?;
+    second.settle()?;
+    let came = second.take(|message| message.port().is_empty() && message.elements.contains(&json!(label)));
+    let came: Vec<_> = came.iter().map(crate::peer::Message::shown).collect();
+    check(came.is_empty(), "nothing of that at the node port of another node", came.join(" "))
 }
 
 fn to_the_own_node_port(t: &mut Test<'_>) -> Step {

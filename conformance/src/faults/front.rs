@@ -11,6 +11,7 @@ use aemp_proto::framing::Framing;
 
 use super::handshake::Handshake;
 use super::packets::{Packets, encode};
+use super::streams::{self, ByNode};
 use super::{Between, Fault, Way};
 use crate::failure::{Failure, Step};
 use crate::subject::{Start, Subject};
@@ -37,7 +38,8 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
     }
     fault.start = None;
     let secret = start.secret.as_deref().and_then(|text| Secret::from_text(text).ok());
-    let shared = Arc::new(Shared { fault: Mutex::new(fault), secret, connections: Mutex::new(0), address: OnceLock::new() });
+    let (fault, connections, address) = (Mutex::new(fault), Mutex::new(0), OnceLock::new());
+    let shared = Arc::new(Shared { fault, secret, connections, by_node: ByNode::default(), address });
     // The front listens where the node was told to, and the node anywhere else.
     let listens_at = start.listen.as_mut().map(|address| std::mem::replace(address, ANYWHERE.into()));
     let mut fronts = Vec::new();
@@ -69,6 +71,7 @@ struct Shared {
     fault: Mutex<Fault>,
     secret: Option<Secret>,
     connections: Mutex<usize>,
+    by_node: ByNode,
     /// The address of the node, and that of the front, which the node has to tell others instead.
     address: OnceLock<[String; 2]>,
 }
@@ -143,9 +146,17 @@ fn stand_between(shared: &Arc<Shared>, node: &TcpStream, other: &TcpStream, open
 /// Carries one direction until it ends.
 fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStream, way: Way) {
     let mut handshake = Some(Handshake::default());
-    let mut packets = None;
+    let (mut packets, mut is_data, mut was_reset) = (None, false, false);
     let mut piece = vec![0; 65536];
-    while let Ok(length @ 1..) = from.read(&mut piece) {
+    loop {
+        let length = match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(_) => {
+                was_reset = true;
+                break;
+            }
+        };
         if way == Way::In {
             *passage.heard.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
             passage.heard.1.notify_all();
@@ -155,28 +166,45 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
         }
         let mut octets = piece[..length].to_vec();
         if let Some(lines) = &mut handshake {
-            let passed = {
-                let mut between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.take(&octets, way, &mut between, &mut shared.fault(), shared.secret.as_ref())
-            };
+            let mut between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fault = shared.fault();
+            let greeted_before = lines.passed >= 2;
+            let passed = lines.take(&octets, way, &mut between, &mut fault, shared.secret.as_ref());
+            is_data = between.is_data();
+            if way == Way::In && lines.passed >= 2 && !greeted_before {
+                if is_data && fault.streams.early {
+                    let _ = from.write_all(streams::EARLY);
+                }
+                if fault.streams.with_the_node {
+                    shared.by_node.add(&between.peer, &from);
+                    shared.by_node.add(&between.peer, &to);
+                }
+            }
+            drop((between, fault));
             if to.write_all(&passed.forward).is_err() {
+                was_reset = true;
                 break;
             }
             if !passed.done {
                 continue;
             }
-            packets = lines.framing.map(|framing| Packets::new(framing, shared.address.get().cloned()));
+            packets = lines.framing.filter(|_| !is_data).map(|framing| Packets::new(framing, shared.address.get().cloned()));
             passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::Out)] = lines.framing;
             handshake = None;
             octets = passed.behind;
         }
         let (mut forward, mut back, mut close) = (octets, Vec::new(), false);
-        if let Some(packets) = &mut packets {
+        {
             let between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
-            let passed = packets.take(&forward, way, &between, &mut shared.fault());
-            (forward, back, close) = (passed.forward, passed.back, passed.close);
+            if is_data {
+                forward = streams::passes(forward, way, &between, &mut shared.fault());
+            } else if let Some(packets) = &mut packets {
+                let passed = packets.take(&forward, way, &between, &mut shared.fault());
+                (forward, back, close) = (passed.forward, passed.back, passed.close);
+            }
         }
         if to.write_all(&forward).is_err() {
+            was_reset = true;
             break;
         }
         let framing = passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::In)];
@@ -193,6 +221,13 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
     }
     if let Some(packets) = &mut packets {
         let _ = to.write_all(&packets.rest());
+    }
+    if shared.fault().streams.with_the_node {
+        shared.by_node.end(&passage.between.lock().unwrap_or_else(PoisonError::into_inner).peer);
+    }
+    // A handshake that fails is the affair of both sides, as any connection is.
+    if is_data && handshake.is_none() {
+        return streams::end(&from, &to, way, was_reset, shared.fault().streams.ends);
     }
     if way == Way::Out && shared.fault().keeps_open {
         return;

@@ -9,6 +9,7 @@ mod front;
 mod handshake;
 mod matrix;
 mod packets;
+mod streams;
 mod trial;
 
 pub use catalogue::{Entry, NOTHING, all, find, is_tried};
@@ -93,11 +94,48 @@ pub(crate) struct Lines {
     pub(crate) seen: Vec<Vec<u8>>,
 }
 
+impl Between {
+    /// Whether the opener has named this to be a data connection.
+    pub(crate) fn is_data(&self) -> bool {
+        let opener = if self.opened { &self.node } else { &self.other };
+        opener.sent.first().is_some_and(|line| line.starts_with(b"aemp-dataconn;"))
+    }
+}
+
 type OnStart = Box<dyn Fn(&mut Start) + Send>;
 type OnLine = Box<dyn FnMut(&Between, usize, &mut Vec<u8>) + Send>;
 type OnProof = Box<dyn FnMut(&Between, &str) -> Proof + Send>;
 type OnPacket = Box<dyn FnMut(&Between, &[Value]) -> Fate + Send>;
 type OnOctets = Box<dyn FnMut(&Between, &mut Vec<u8>) + Send>;
+
+/// How the directions of a data connection end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// Each by itself; and what is reset is reset.
+    #[default]
+    Right,
+    /// That of the node never does.
+    Never,
+    /// Both do with that of the node.
+    Together,
+    /// What is reset ends as if it were done.
+    EvenIfReset,
+}
+
+/// What is wrong with data connections behind their handshake.
+#[derive(Default)]
+pub(crate) struct Streams {
+    /// Changes octets to the node as they come in one read; first those that came with the authentication line, which may be none.
+    pub(crate) octets_in: Option<OnOctets>,
+    /// Changes octets from the node in the same way.
+    pub(crate) octets_out: Option<OnOctets>,
+    /// How they end.
+    pub(crate) ends: Ends,
+    /// Begins before anyone has proven anything.
+    pub(crate) early: bool,
+    /// All connections with a node end with the first one.
+    pub(crate) with_the_node: bool,
+}
 
 /// What a wrong node does wrong: code for the places where something passes. What is not there is right.
 #[derive(Default)]
@@ -118,6 +156,8 @@ pub struct Fault {
     pub(crate) octets_out: Option<OnOctets>,
     /// Changes octets to the node behind the handshake, as they come in one read.
     pub(crate) octets_in: Option<OnOctets>,
+    /// What is wrong with data connections behind their handshake.
+    pub(crate) streams: Streams,
     /// Says an address, and does not listen there.
     pub(crate) unreachable: bool,
     /// Does not pass on that the node has closed.
@@ -131,6 +171,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    fn streams(streams: Streams) -> Self {
+        Fault { streams, ..Fault::default() }
+    }
+
     fn start(change: impl Fn(&mut Start) + Send + 'static) -> Self {
         Fault { start: Some(Box::new(change)), ..Fault::default() }
     }

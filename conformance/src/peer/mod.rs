@@ -14,12 +14,13 @@ pub use tls::{Part, Secured};
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use aemp_proto::auth::{Method, Secret, Transcript};
 use aemp_proto::framing::{Framing, Scanner};
 use aemp_proto::line::{Authentication, Greeting, MAX_LINE};
+use socket2::SockRef;
 
 use crate::diagnosis;
 use crate::failure::{Breaks as _, Failure, Step};
@@ -139,6 +140,46 @@ impl Peer {
     pub fn end_direction(&mut self) {
         self.log.note(self.number, "the suite ends its direction");
         self.stream.end_direction();
+    }
+
+    /// Ends this side's direction of the transport connection below TLS, where TLS says nothing of it.
+    pub fn cut_direction(&mut self) {
+        self.log.note(self.number, "the suite ends its direction, below TLS");
+        if let Some(socket) = self.stream.socket() {
+            // It may be gone already.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Cuts the connection off, so that the other side sees no end, but an error.
+    pub fn reset(&mut self) -> Step {
+        self.log.note(self.number, "the suite resets the connection");
+        if let Some(socket) = self.stream.socket() {
+            let cut = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            cut.map_err(|error| Failure::suite("a reset", &error))?;
+        }
+        self.stream = Box::new(stream::Ended);
+        Ok(())
+    }
+
+    /// Sends octets while others can be read, and ends this direction behind them. Not inside TLS.
+    pub fn send_meanwhile(&mut self, octets: Vec<u8>, meaning: &str) -> Step {
+        self.log.add(self.number, Direction::Sent, &octets, meaning);
+        let socket = self.stream.socket().filter(|_| !self.stream.is_tls()).map(TcpStream::try_clone);
+        let mut socket = socket
+            .ok_or_else(|| Failure::Suite("a connection that is no plain one".into()))?
+            .map_err(|error| Failure::suite("a connection", &error))?;
+        std::thread::spawn(move || {
+            // That the other side does not take them is seen when something is read.
+            let _ = socket.write_all(&octets);
+            let _ = socket.shutdown(Shutdown::Write);
+        });
+        Ok(())
+    }
+
+    /// Whether the other side has said inside TLS that nothing more comes.
+    pub fn was_told_of_the_end(&self) -> bool {
+        self.stream.was_told_of_the_end()
     }
 
     /// Puts another stream, such as TLS over the present one, in the place of the stream. What was read already is handed over.

@@ -12,6 +12,11 @@ pub trait Stream: Read + Write + Send {
     /// Ends this direction. That it had ended already does not matter.
     fn end_direction(&mut self);
 
+    /// Whether the other side has said inside the stream that nothing more comes, as TLS can.
+    fn was_told_of_the_end(&self) -> bool {
+        false
+    }
+
     /// Whether this is TLS.
     fn is_tls(&self) -> bool {
         false

@@ -67,7 +67,7 @@ impl Peer {
         let mut came = Ok(());
         let mut secured = Secured { version: None, certificates: Vec::new() };
         self.replace_stream(|stream, early| {
-            let mut tls = Tls { connection, stream, early, first, failed: false };
+            let mut tls = Tls { connection, stream, early, first, failed: false, told: false };
             came = tls.shake_hands(until);
             tls.failed |= came.is_err();
             secured.version = tls.connection.protocol_version();
@@ -123,6 +123,8 @@ struct Tls {
     first: Vec<u8>,
     /// TLS has failed: what still comes is only waited for.
     failed: bool,
+    /// The other side has sent a `close_notify`.
+    told: bool,
 }
 
 impl Tls {
@@ -175,7 +177,7 @@ impl Read for Tls {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 // The end of TLS: whether the connection below ends, too, is what matters.
                 Ok(0) => {
-                    self.failed = true;
+                    (self.failed, self.told) = (true, true);
                     continue;
                 }
                 other => return other,
@@ -216,6 +218,10 @@ impl Stream for Tls {
         // It may be gone already.
         let _ = self.flush();
         self.stream.end_direction();
+    }
+
+    fn was_told_of_the_end(&self) -> bool {
+        self.told
     }
 
     fn is_tls(&self) -> bool {

@@ -97,6 +97,9 @@ impl Run {
         if let Some(folder) = &self.files {
             files::serve(&node, folder, self.files_take).await?;
         }
+        if self.service.iter().any(|service| matches!(service, Service::Conformance)) {
+            conformance::offer(&node).await.map_err(Failure::refused)?;
+        }
         let (services, families) = (self.service, self.register);
         let print = printer().map_err(Failure::refused)?;
         node.with(move |context| {
@@ -108,11 +111,7 @@ impl Run {
                         aemp_node::serve_database(context);
                         None
                     }
-                    Service::Conformance => {
-                        conformance::offer(context);
-                        None
-                    }
-                    Service::Files => None,
+                    Service::Conformance | Service::Files => None,
                 };
                 for (port, family) in port.iter().flat_map(|port| families.iter().map(move |family| (port, family))) {
                     context.db_reg(port, family, port.port())?;

@@ -1,5 +1,6 @@
 //! All faults, by name.
 
+mod data;
 mod database;
 mod handshake;
 mod node;
@@ -62,6 +63,7 @@ const GROUPS: &[Group] = &[
         ],
         faults: node::FAULTS,
     },
+    Group { chapters: &["data"], faults: data::FAULTS },
     Group {
         chapters: &["roles", "globals", "finding", "database", "database-limits", "networks", "global-vectors"],
         faults: database::FAULTS,

@@ -83,6 +83,17 @@ pub(super) const FAULTS: &[Entry] = &[
             }
         })
     }),
+    Entry::new("sends for anyone to node ports of others", |_| {
+        Fault::packet_in(|_, message| {
+            // As if the node itself had something to say there.
+            if is(message, "snd") && message.len() > 3 && !super::text(&message[2]).contains('#') {
+                let send = [Value::from("control"), "send".into()].into_iter().chain(message[2..].iter().cloned());
+                Fate::Replace(vec![send.collect()])
+            } else {
+                Fate::Pass
+            }
+        })
+    }),
     Entry::new("answers can always with yes", |_| answer_of_request("can", |_| Some("1".into()))),
     Entry::new("answers can always with no", |_| answer_of_request("can", |_| Some("".into()))),
     Entry::new("answers time with a text", |_| answer_of_request("time", |_| Some("now".into()))),

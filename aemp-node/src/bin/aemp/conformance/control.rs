@@ -23,18 +23,31 @@ struct Named {
 
 type Shared = Rc<RefCell<Named>>;
 
+const NAME: &str = "control";
+
+/// Has the port do something for a tag. What cannot be done does not end it.
+pub(super) fn verb(
+    context: &mut Context<'_>,
+    tag: &'static str,
+    mut does: impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome + 'static,
+) {
+    let control = context.node().port(NAME);
+    context.receive_tag(&control, tag, move |context, elements| {
+        if let Err(failure) = does(context, elements) {
+            tracing::warn!(verb = tag, ?failure, "the port control cannot do that");
+        }
+        Ok(())
+    });
+}
+
 pub(super) fn offer(context: &mut Context<'_>) {
-    let Some(control) = context.named_port("control", |_, _| Ok(())) else { return };
+    if context.named_port(NAME, |_, _| Ok(())).is_none() {
+        return;
+    }
     let named = Shared::default();
     let mut verb = |tag: &'static str, does: fn(&mut Context<'_>, Elements<'_>, &Shared) -> Outcome| {
         let named = named.clone();
-        // What cannot be done must not end the port.
-        context.receive_tag(&control, tag, move |context, elements| {
-            if let Err(failure) = does(context, elements, &named) {
-                tracing::warn!(verb = tag, ?failure, "the port control cannot do that");
-            }
-            Ok(())
-        });
+        verb(context, tag, move |context, elements| does(context, elements, &named));
     };
     verb("send", |context, mut elements, _| {
         let to = next(&mut elements)?;
@@ -116,11 +129,13 @@ pub(super) fn offer(context: &mut Context<'_>) {
 }
 
 /// The next element.
-fn next<'a, T: serde::Deserialize<'a>>(elements: &mut Elements<'a>) -> Result<T, aemp_node::proto::node::Failure> {
+pub(super) fn next<'a, T: serde::Deserialize<'a>>(
+    elements: &mut Elements<'a>,
+) -> Result<T, aemp_node::proto::node::Failure> {
     Ok(elements.next_as().ok_or("too few elements")??)
 }
 
-fn text(error: impl Display) -> aemp_node::proto::node::Failure {
+pub(super) fn text(error: impl Display) -> aemp_node::proto::node::Failure {
     error.to_string().into()
 }
 

@@ -2,6 +2,7 @@
 //! (`conformance/PROTOCOL.md`).
 
 mod control;
+mod data;
 mod functions;
 mod start_line;
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(logs: &LogLayer) -> Result<(), Failure> {
         let config = StartLine::read(&line)?.config()?;
         let node = Node::start(config).await.map_err(|error| error.to_string())?;
         node.offer_logs(logs).await.map_err(|error| error.to_string())?;
-        node.with(offer).await.map_err(|error| error.to_string())?;
+        offer(&node).await?;
         Ok::<_, String>(node)
     };
     match started.await {
@@ -45,15 +46,19 @@ pub(crate) async fn run(logs: &LogLayer) -> Result<(), Failure> {
 }
 
 /// Offers everything that the suite needs.
-pub(crate) fn offer(context: &mut Context<'_>) {
-    context.named_port("echo", |context, elements| {
-        if let Err(failure) = echo(context, elements) {
-            tracing::warn!(?failure, "the port echo cannot answer");
-        }
-        Ok(())
-    });
-    control::offer(context);
-    functions::offer(context);
+pub(crate) async fn offer(node: &Node) -> Result<(), String> {
+    let ports = |context: &mut Context<'_>| {
+        context.named_port("echo", |context, elements| {
+            if let Err(failure) = echo(context, elements) {
+                tracing::warn!(?failure, "the port echo cannot answer");
+            }
+            Ok(())
+        });
+        control::offer(context);
+        functions::offer(context);
+    };
+    node.with(ports).await.map_err(|error| error.to_string())?;
+    data::offer(node).await
 }
 
 /// The first line of standard input, and its end. A thread waits for both, since nothing can be read without waiting.

@@ -131,7 +131,7 @@ pub(super) fn ready(listen: &[String]) -> String {
         "level": "global",
         "features": [
             "cbor", "storable", "hmac_sha3_512", "hmac_sha2_256", "cleartext", "listen", "tls", "secure", "rotation", "limits", "silence",
-            "arbiter", "logs",
+            "arbiter", "logs", "dataconn",
         ],
     })
     .to_string()
