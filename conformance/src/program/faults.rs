@@ -1,5 +1,6 @@
 //! `aemp-conformance wrong` and `aemp-conformance faults`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,7 +45,7 @@ pub(crate) struct Faults {
     /// Compares with this file; of what is picked, if something is
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Tries each case of the file with one fault only, which has to fail it
+    /// Tries each case of the file with one fault only, or with another one if that does not fail it
     #[arg(long, requires = "check")]
     each_case_once: bool,
     /// The command that starts a right node
@@ -64,19 +65,23 @@ impl Faults {
         for failed in controls.iter().filter(|outcome| outcome.is_unexpected()) {
             say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed, None)));
         }
-        let known = self.check.as_ref().map(|path| read(path)).transpose()?.map(|all| {
-            let picked = all.part(|fault, case| self.picks(fault) && planned.iter().any(|one| one.case.name == case));
-            if self.each_case_once { picked.each_case_once() } else { picked }
-        });
-        let once = known.as_ref().filter(|_| self.each_case_once);
-        let mut trials = Vec::new();
-        for entry in faults::all().into_iter().filter(|entry| self.picks(entry.name)) {
-            let wanted =
-                |case: &str| faults::is_tried(entry.name, case) && once.is_none_or(|once| once.has(entry.name, case));
-            let cases = planned.iter().zip(&controls).filter(|(planned, _)| wanted(planned.case.name));
-            trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
+        let known = self.check.as_ref().map(|path| read(path)).transpose()?;
+        let known = known
+            .map(|all| all.part(|fault, case| self.picks(fault) && planned.iter().any(|planned| planned.case.name == case)));
+        let trials = |wanted: &dyn Fn(&str, &str) -> bool| -> Vec<Trial> {
+            let mut trials = Vec::new();
+            for entry in faults::all().into_iter().filter(|entry| self.picks(entry.name)) {
+                let cases = planned.iter().zip(&controls).filter(|(planned, _)| wanted(entry.name, planned.case.name));
+                trials.extend(cases.map(|(planned, right)| Trial::new(entry, *planned, right)));
+            }
+            trials
+        };
+        let control_passes = !controls.iter().any(Outcome::is_unexpected);
+        if let (true, Some(known)) = (self.each_case_once, &known) {
+            let right = each_once(known, |once| makers.find(&trials(&|fault, case| once.has(fault, case)), Some(once)));
+            return Ok(if right && control_passes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        let mut found = makers.find(&trials, known.as_ref());
+        let mut found = makers.find(&trials(&faults::is_tried), known.as_ref());
         let right = match (&self.write, &known) {
             (Some(path), _) => {
                 let before = if path.exists() { read(path)? } else { Matrix::default() };
@@ -95,7 +100,6 @@ impl Faults {
                 true
             }
         };
-        let control_passes = !controls.iter().any(Outcome::is_unexpected);
         Ok(if right && control_passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -107,6 +111,24 @@ impl Faults {
 fn read(path: &Path) -> Result<Matrix, Stop> {
     let read = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| Matrix::read(&text));
     read.map_err(|error| Stop(format!("{}: {error}", path.display())))
+}
+
+/// How many faults a case is tried with: some meet what they spoil by chance.
+const FAULTS_FOR_A_CASE: usize = 3;
+
+/// Tries each case with a fault that fails it; if that does not, with another one. Says which cases none has failed; true: none.
+fn each_once(known: &Matrix, find: impl Fn(&Matrix) -> Matrix) -> bool {
+    let all: BTreeSet<_> = known.cases().into_iter().map(str::to_owned).collect();
+    let (mut left, mut missed) = (known.clone(), all.clone());
+    for _ in 0..FAULTS_FOR_A_CASE {
+        let once = left.each_case_once();
+        let found = find(&once);
+        missed.retain(|case| !found.cases().contains(case.as_str()));
+        left = left.part(|fault, case| missed.contains(case) && !once.has(fault, case));
+    }
+    missed.iter().for_each(|case| say(format_args!("not failed by {FAULTS_FOR_A_CASE} wrong nodes that should: {case}")));
+    say(format_args!("{} cases have to fail with a wrong node, {} did not", all.len(), missed.len()));
+    missed.is_empty()
 }
 
 /// Says what is not as it was written down; true: nothing.
