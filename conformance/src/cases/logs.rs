@@ -390,9 +390,13 @@ fn not_reading(t: &mut Test<'_>) -> Step {
     let mut lost = 0;
     // It may take long; but something has to come all the time.
     let mut until = Instant::now() + t.patience;
-    while came.len() + lost < MANY && Instant::now() < until {
+    loop {
         let before = came.len() + lost;
-        catcher.hears_within(Duration::from_millis(20))?;
+        let hears = catcher.hears_within(Duration::from_millis(100))?;
+        // What is told to be lost may have records of the node itself in it, so the number says nothing while more comes.
+        if !hears && before >= MANY || Instant::now() >= until {
+            break;
+        }
         catcher.gather()?;
         for message in catcher.take(|message| message.port() == "catcher") {
             let (level, text) = record(&message)?;
@@ -408,14 +412,15 @@ fn not_reading(t: &mut Test<'_>) -> Step {
     }
     let in_order = came.windows(2).all(|pair| pair[0] < pair[1]);
     check(in_order, "records in their order, each once", format!("{came:?}")).breaks("LOG-1")?;
-    let right = came.len() + lost == MANY;
+    let right = came.len() + lost >= MANY && came.len() <= MANY;
     let told = format!("{} came, and {lost} are told to be lost", came.len());
-    check(right, format!("{MANY} records, or a record of the level 5 that tells how many are missing"), told)
+    check(right, format!("{MANY} records, or records of the level 5 that tell how many are missing at least"), told)
         .breaks("LOG-9")?;
     catcher.settle()?;
     peer.nothing_for("fired")?;
     // The catcher is served again.
     logs(&mut peer, &label, [4])?;
+    peer.settle()?;
     let again = levels(&mut catcher, "catcher", &label)?;
     check(again == [4], "[4]", format!("{again:?}")).breaks("LOG-1")?;
     t.outcome(if lost == 0 { "all came" } else { "some were dropped, and counted" });
