@@ -21,6 +21,8 @@ pub struct Trial {
     pub planned: Planned,
     /// How long it waits for what has to come.
     pub patience: Duration,
+    /// What it comes to with a right node.
+    right: Verdict,
 }
 
 impl Trial {
@@ -29,12 +31,19 @@ impl Trial {
 
     /// A case that came to this with a right node: what passed soon there need not wait long when it is tried for the first time.
     pub fn new(entry: &'static Entry, planned: Planned, right: &Outcome) -> Self {
-        Trial { entry, planned, patience: Self::SHORT.max(3 * Duration::from_millis(right.took)) }
+        let patience = Self::SHORT.max(3 * Duration::from_millis(right.took));
+        Trial { entry, planned, patience, right: right.verdict }
     }
 
     /// The same with far more patience: a machine that has much to do is no fault of a node.
     fn again(&self) -> Self {
         Trial { patience: 4 * self.patience, ..*self }
+    }
+
+    /// What the fault has made of the case, if that is worse than it is with a right node.
+    fn made(&self, outcome: &Outcome) -> Option<Verdict> {
+        let worse = outcome.verdict > self.right && [Verdict::Fail, Verdict::NotStrict].contains(&outcome.verdict);
+        worse.then_some(outcome.verdict)
     }
 }
 
@@ -66,7 +75,7 @@ impl Makers<'_> {
     /// When there is no such fault.
     pub fn control(&self, planned: &[Planned]) -> Step<Vec<Outcome>> {
         let entry = super::find(super::NOTHING).ok_or_else(|| Failure::Suite("there is no control".into()))?;
-        let trial = |planned: &Planned| Trial { entry, planned: *planned, patience: self.patience };
+        let trial = |planned: &Planned| Trial { entry, planned: *planned, patience: self.patience, right: Verdict::Pass };
         let trials: Vec<_> = planned.iter().map(trial).collect();
         let mut outcomes = self.run(&trials);
         for (outcome, trial) in outcomes.iter_mut().zip(&trials).filter(|(outcome, _)| outcome.is_unexpected()) {
@@ -77,22 +86,24 @@ impl Makers<'_> {
         Ok(outcomes)
     }
 
-    /// Which of the trials fail: both times, or if it is `known` that they do, once.
+    /// Which of the trials come to a worse verdict than with a right node: both times, or once if that is `known` of them.
     pub fn find(&self, trials: &[Trial], known: Option<&Matrix>) -> Matrix {
-        let is_known = |trial: &Trial| known.is_some_and(|known| known.has(trial.entry.name, trial.planned.case.name));
-        let fails = |outcome: &Outcome| outcome.verdict == Verdict::Fail;
         let mut found = Matrix::default();
         trials.iter().for_each(|trial| found.add_fault(trial.entry.name));
-        let first = self.run(trials);
-        let suspected = trials.iter().zip(&first).filter(|(trial, came)| fails(came) != is_known(trial));
-        let suspected: Vec<_> = suspected.map(|(trial, _)| trial.again()).collect();
-        let second = self.run(&suspected);
-        let failed = |trials: &[Trial], outcomes: &[Outcome]| -> Vec<Trial> {
-            trials.iter().zip(outcomes).filter(|(_, came)| fails(came)).map(|(trial, _)| *trial).collect()
+        let mut add = |trial: &Trial, made: Option<Verdict>| {
+            made.map(|verdict| found.add(trial.entry.name, trial.planned.case.name, verdict));
         };
-        let known_already = failed(trials, &first).into_iter().filter(is_known);
-        for trial in failed(&suspected, &second).into_iter().chain(known_already) {
-            found.add(trial.entry.name, trial.planned.case.name);
+        let mut again = Vec::new();
+        for (trial, outcome) in trials.iter().zip(&self.run(trials)) {
+            let made = trial.made(outcome);
+            if made == known.and_then(|known| known.verdict(trial.entry.name, trial.planned.case.name)) {
+                add(trial, made);
+            } else {
+                again.push(trial.again());
+            }
+        }
+        for (trial, outcome) in again.iter().zip(&self.run(&again)) {
+            add(trial, trial.made(outcome));
         }
         found
     }

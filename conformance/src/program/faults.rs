@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use aemp_conformance::faults::{Makers, Matrix, Trial};
 use aemp_conformance::report::text;
-use aemp_conformance::run::Outcome;
+use aemp_conformance::run::{Outcome, Verdict};
 use aemp_conformance::test::{Bench, Source};
 use aemp_conformance::{cases, faults, run};
 use clap::Args;
@@ -78,7 +78,9 @@ impl Faults {
         };
         let control_passes = !controls.iter().any(Outcome::is_unexpected);
         if let (true, Some(known)) = (self.each_case_once, &known) {
-            let right = each_once(known, |once| makers.find(&trials(&|fault, case| once.has(fault, case)), Some(once)));
+            let right = each_once(known, |once| {
+                makers.find(&trials(&|fault, case| once.verdict(fault, case).is_some()), Some(once))
+            });
             return Ok(if right && control_passes { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let mut found = makers.find(&trials(&faults::is_tried), known.as_ref());
@@ -116,18 +118,30 @@ fn read(path: &Path) -> Result<Matrix, Stop> {
 /// How many faults a case is tried with: some meet what they spoil by chance.
 const FAULTS_FOR_A_CASE: usize = 3;
 
-/// Tries each case with a fault that fails it; if that does not, with another one. Says which cases none has failed; true: none.
+/// Tries each case with a fault that brings it to a verdict; if that does not, with another one. Says which cases none has brought there; true: none.
 fn each_once(known: &Matrix, find: impl Fn(&Matrix) -> Matrix) -> bool {
-    let all: BTreeSet<_> = known.cases().into_iter().map(str::to_owned).collect();
+    let pairs = |matrix: &Matrix| -> BTreeSet<(Verdict, String)> {
+        let of = |verdict| matrix.cases(verdict).into_iter().map(move |case| (verdict, case.to_owned())).collect::<Vec<_>>();
+        [Verdict::Fail, Verdict::NotStrict].into_iter().flat_map(of).collect()
+    };
+    let all = pairs(known);
     let (mut left, mut missed) = (known.clone(), all.clone());
     for _ in 0..FAULTS_FOR_A_CASE {
         let once = left.each_case_once();
-        let found = find(&once);
-        missed.retain(|case| !found.cases().contains(case.as_str()));
-        left = left.part(|fault, case| missed.contains(case) && !once.has(fault, case));
+        let came = pairs(&find(&once));
+        missed.retain(|pair| !came.contains(pair));
+        left = left.part(|fault, case| {
+            let pair = left.verdict(fault, case).map(|verdict| (verdict, case.to_owned()));
+            pair.is_some_and(|pair| missed.contains(&pair)) && once.verdict(fault, case).is_none()
+        });
     }
-    missed.iter().for_each(|case| say(format_args!("not failed by {FAULTS_FOR_A_CASE} wrong nodes that should: {case}")));
-    say(format_args!("{} cases have to fail with a wrong node, {} did not", all.len(), missed.len()));
+    for (verdict, case) in &missed {
+        say(format_args!(
+            "not brought to {:?} by {FAULTS_FOR_A_CASE} wrong nodes that should: {case}",
+            text::word(*verdict)
+        ));
+    }
+    say(format_args!("{} verdicts on wrong nodes expected, one for each case, {} did not come", all.len(), missed.len()));
     missed.is_empty()
 }
 
@@ -137,6 +151,6 @@ fn compare(known: &Matrix, found: &Matrix) -> bool {
     missed.iter().for_each(|line| say(format_args!("not found any more by a case that stands in the file: {line}")));
     new.iter().for_each(|line| say(format_args!("found by a case that does not stand in the file: {line}")));
     let count = |matrix: &Matrix| matrix.rows().map(|(_, cases)| cases.len()).sum::<usize>();
-    say(format_args!("{} failures expected of wrong nodes, {} missed, {} more", count(known), missed.len(), new.len()));
+    say(format_args!("{} verdicts on wrong nodes expected, {} missed, {} more", count(known), missed.len(), new.len()));
     missed.is_empty() && new.is_empty()
 }

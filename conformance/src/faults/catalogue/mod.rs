@@ -43,7 +43,9 @@ const GROUPS: &[Group] = &[
     Group { chapters: &[], faults: running::FAULTS },
     Group { chapters: &["greeting", "authentication", "tls", "security", "limits"], faults: handshake::FAULTS },
     Group {
-        chapters: &["greeting", "framing", "json", "cbor", "storable", "values", "messages", "limits", "security"],
+        chapters: &[
+            "greeting", "framing", "json", "cbor", "storable", "values", "messages", "requests", "limits", "security",
+        ],
         faults: packets::FAULTS,
     },
     Group {

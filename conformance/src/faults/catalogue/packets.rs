@@ -1,6 +1,6 @@
 //! Nodes that send or read packets wrongly, whatever the packets mean.
 
-use aemp_proto::value::{Integer, Value};
+use aemp_proto::value::Value;
 
 use super::Entry;
 use crate::faults::{Fate, Fault};
@@ -97,10 +97,11 @@ pub(super) const FAULTS: &[Entry] = &[
             other => other.clone(),
         })
     }),
-    Entry::new("sends large integers rounded", |_| {
+    Entry::new("sends the lowest 32 bits of integers", |_| {
         values_out(|value| match value {
-            Value::Integer(number) if i128::from(*number).unsigned_abs() > 1 << 53 => {
-                Value::Integer(Integer::try_from(i128::from(*number) & !1023).unwrap_or_else(|_| 0_u64.into()))
+            Value::Integer(number) => {
+                let low = i128::from(*number) & i128::from(u32::MAX);
+                Value::Integer(u64::try_from(low).unwrap_or_default().into())
             }
             other => other.clone(),
         })
