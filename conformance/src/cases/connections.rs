@@ -269,24 +269,32 @@ fn silent(t: &mut Test<'_>) -> Step {
 }
 
 fn says_something(t: &mut Test<'_>) -> Step {
-    let subject = t.subject(|start| start.timeouts.silence = Duration::from_secs(1))?;
-    let (mut sends, mut answers) = (t.up_at(&subject)?, t.up_at(&subject)?);
-    // A packet takes longer than the time of silence; nothing that the node asks is answered meanwhile.
-    let octets = sends.encode(&json!(["echo", "slowly", sends.port("slow")]))?;
-    let pause = Duration::from_millis(2600) / u32::try_from(octets.len()).unwrap_or(1);
-    let reading = std::thread::spawn(move || {
-        // Reads, and answers what is asked of it, and says nothing else.
-        let quiet = answers.find_before(Instant::now() + Duration::from_millis(2600), "nothing", |_| false);
-        (answers, quiet.is_err())
-    });
-    sends.send_slowly(&octets, pause, "a message");
-    let slow = sends.expect("slow", &json!(["slowly"])).map_err(|failure| match failure {
-        Failure::Wrong { actual, .. } => Failure::wrong("a peer that sends octets not to be given up", actual),
-        other => other,
-    });
-    let Ok((mut answers, _)) = reading.join() else { return Err(Failure::Suite("a thread panicked".into())) };
-    slow?;
-    answers.settle()?;
-    t.ends(sends);
-    Ok(())
+    const SILENCE: Duration = Duration::from_secs(1);
+    let subject = t.subject(|start| start.timeouts.silence = SILENCE)?;
+    for _ in 0..5 {
+        let (mut sends, mut answers) = (t.up_at(&subject)?, t.up_at(&subject)?);
+        // A packet takes longer than the time of silence; nothing that the node asks is answered meanwhile.
+        let octets = sends.encode(&json!(["echo", "slowly", sends.port("slow")]))?;
+        let whole = SILENCE * 26 / 10;
+        let pause = whole / u32::try_from(octets.len()).unwrap_or(1);
+        let reading = std::thread::spawn(move || {
+            // Reads, and answers what is asked of it, and says nothing else.
+            let quiet = answers.find_before(Instant::now() + whole, "nothing", |_| false);
+            (answers, quiet.is_err())
+        });
+        let longest = sends.send_slowly(&octets, pause, "a message");
+        let Ok((mut answers, _)) = reading.join() else { return Err(Failure::Suite("a thread panicked".into())) };
+        let slow = sends.expect("slow", &json!(["slowly"])).and_then(|()| answers.settle());
+        if slow.is_err() && longest > SILENCE / 3 {
+            // The suite itself had to wait, and was silent.
+            continue;
+        }
+        slow.map_err(|failure| match failure {
+            Failure::Wrong { actual, .. } => Failure::wrong("peers that send octets, or answer, not to be given up", actual),
+            other => other,
+        })?;
+        t.ends(sends);
+        return Ok(());
+    }
+    Err(Failure::Suite("this machine has too much to do for sending an octet in a third of a second".into()))
 }

@@ -125,15 +125,21 @@ impl Peer {
         }
     }
 
-    /// Sends octets one by one, so that each may arrive in a read of its own.
-    pub fn send_slowly(&mut self, octets: &[u8], pause: Duration, meaning: &str) {
+    /// Sends octets one by one, so that each may arrive in a read of its own. Returns the longest time from one to the next, which a machine
+    /// with much to do makes longer than the pause.
+    pub fn send_slowly(&mut self, octets: &[u8], pause: Duration, meaning: &str) -> Duration {
         self.log.add(self.number, Direction::Sent, octets, format!("{meaning}, octet by octet"));
+        let mut longest = Duration::ZERO;
         for octet in octets {
+            let sent = Instant::now();
             if self.stream.write_all(&[*octet]).and_then(|()| self.stream.flush()).is_err() {
-                return self.log.note(self.number, "the other side takes no more");
+                self.log.note(self.number, "the other side takes no more");
+                break;
             }
             std::thread::sleep(pause);
+            longest = longest.max(sent.elapsed());
         }
+        longest
     }
 
     /// Ends this side's direction of the connection.
