@@ -78,10 +78,10 @@ fn lost_and_tried_again(t: &mut Test<'_>) -> Step {
     peer.request("g_set", |_| true).breaks("GLOBAL-16")?;
     let mut times = vec![Instant::now()];
     drop(peer);
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + Duration::from_secs(30);
     while times.len() < 4 {
         if Instant::now() > until {
-            let tried = format!("tried {} times in 15 seconds", times.len() - 1);
+            let tried = format!("tried {} times in 30 seconds", times.len() - 1);
             return check(false, "a global that is lost, and listed by another, to be tried again and again", tried)
                 .breaks("GLOBAL-18");
         }
@@ -90,12 +90,13 @@ fn lost_and_tried_again(t: &mut Test<'_>) -> Step {
         }
     }
     let waits: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-    // At once, then 0.6 to 1.2 seconds, then 1.2 to 2.4, and something for a machine that has much to do.
-    let right = waits[0] < 1.2 && (0.4..3.0).contains(&waits[1]) && (0.9..6.0).contains(&waits[2]);
+    // At once, then 0.6 to 1.2 seconds, then 1.2 to 2.4; or without the first, as the connection stood for a short time only.
+    // A machine that has much to do takes longer.
+    let right = waits[0] < 3.6 && (0.4..7.2).contains(&waits[1]) && (0.9..14.4).contains(&waits[2]);
     t.should(
         "GLOBAL-19",
         right,
-        "to be tried at once, after 0.6 to 1.2 seconds, and after 1.2 to 2.4",
+        "to be tried at once, after 0.6 to 1.2 seconds, and after 1.2 to 2.4; or to wait so before the first time, too",
         format!("after {waits:.1?} seconds"),
     );
     lists.settle()
