@@ -1021,12 +1021,13 @@ class Connection:
         """Asks a silent peer for a sign of life, and gives it up without one [PEER-10]."""
         if self.state != "up":
             return
-        silence, limit = time.monotonic() - self.heard, self.node.timeouts["silence"]
-        if silence >= limit:
-            return self.end(Fault("PEER-10", "no sign of life"))
-        if silence >= limit / 2 and self.asked <= self.heard:
+        now, half = time.monotonic(), self.node.timeouts["silence"] / 2
+        if self.asked <= self.heard and now - self.heard >= half:
             self.ask_for_life()
-        self.timer = self.loop.later((limit / 2 if silence < limit / 2 else limit) - silence + 0.01, self.listen_for_life)
+        elif self.asked > self.heard and now - self.asked >= half:       # a busy node may come here late: the answer has its time still
+            return self.end(Fault("PEER-10", "no sign of life"))
+        since = self.asked if self.asked > self.heard else self.heard
+        self.timer = self.loop.later(since + half - now + 0.01, self.listen_for_life)
 
 
 class Dial:
