@@ -237,6 +237,16 @@ impl<'b> Test<'b> {
             .map_err(|error| Failure::suite("a listener", &error))
     }
 
+    /// An address at which nobody listens, for a node to listen at: where the system has further loopback addresses, on one of
+    /// its own, so that no connection, and no listener at a port of the system's choice, takes it meanwhile.
+    pub fn vacant(&self) -> Step<SocketAddr> {
+        let mut random = [0; 3];
+        getrandom::fill(&mut random).map_err(|error| Failure::Suite(error.to_string()))?;
+        let [first, second, third] = random;
+        let own = SocketAddr::from(([127, first.max(1), second, third.clamp(1, 254)], 0));
+        self.listener_at(own).or_else(|_| self.listener()).map(|listener| listener.address)
+    }
+
     /// Waits for a connection.
     pub fn accept(&mut self, listener: &Listener) -> Step<Peer> {
         self.accept_within(listener, self.patience)?.ok_or_else(|| {

@@ -26,6 +26,7 @@ class Fault extends Error {
 
 // ## Values
 
+const LINE_LIMIT = 4096; // octets, with the line end [CONN-5]
 const INTEGER_MIN = -(2n ** 63n);
 const INTEGER_MAX = 2n ** 64n - 1n;
 
@@ -102,12 +103,12 @@ function toPortName(value) {
 /** [GREET-7] */
 const isNodeId = (text) => /^[^\0-\x1f\x7f-\x9f#;]+$/.test(text) && text.isWellFormed();
 
-/** Splits a port ID at its first `#` [MSG-8] [MSG-9]. Undefined if it is none [MSG-14]. */
+/** Splits a port ID at its first `#` [MSG-8] [MSG-9]. Undefined if it is none [MSG-14] [GREET-23]. */
 function toPortId(value) {
-  const text = toText(value);
+  const text = toPortName(value);
   if (text === undefined) return undefined;
   const [node] = text.split("#", 1);
-  return isNodeId(node) ? { node, port: text.slice(node.length + 1) } : undefined;
+  return isNodeId(node) && Buffer.byteLength(node) < LINE_LIMIT ? { node, port: text.slice(node.length + 1) } : undefined;
 }
 
 /** What a packet is for: `{port, elements}`, `{keepalive: true}` [MSG-4] or `{dropped: true}` [MSG-13]. */
@@ -121,8 +122,6 @@ function classify([first, ...elements]) {
 }
 
 // ## Lines
-
-const LINE_LIMIT = 4096;
 
 /** Cuts octets into lines [CONN-4] [CONN-9]; what is behind them is kept as it is [CONN-7]. */
 class Lines {
@@ -836,19 +835,22 @@ function certificateNames(certificate) {
   return names.map((name) => (name[4] === '"' ? name.slice(0, 4) + JSON.parse(name.slice(4)) : name));
 }
 
-/** Throws unless the other side's certificate is trusted [TLS-5] [TLS-9] [TLS-12]. */
+const isInTime = ({ validFrom, validTo }) => Date.parse(validFrom) <= Date.now() && Date.now() <= Date.parse(validTo);
+
+/** Throws unless the other side's certificate is trusted [TLS-5] [TLS-9] [TLS-12]. Returns whether that is in its time. */
 function checkCertificate(settings, stream, node) {
   const certificate = stream.getPeerX509Certificate();
   if (certificate === undefined) throw new Fault("TLS-9", "the other side has shown no certificate");
-  if (settings.trusted.some((raw) => raw.equals(certificate.raw))) return;
+  if (settings.trusted.some((raw) => raw.equals(certificate.raw))) return isInTime(certificate);
   if (!settings.hasAuthorities || !stream.authorized) throw new Fault("TLS-5", "the other side's certificate is not trusted");
-  if (!settings.bindNames) return;
+  if (!settings.bindNames) return true;
   const octets = [...Buffer.from(node)].map((octet) => String.fromCharCode(octet));
   const uri = octets.map((c) => (/[A-Za-z0-9._~/-]/.test(c) ? c : `%${Buffer.from(c, "latin1").toString("hex").toUpperCase()}`));
   const names = certificateNames(certificate);
   if (!names.includes(`DNS:${node}`) && !names.includes(`URI:aemp:${uri.join("")}`)) {
     throw new Fault("TLS-12", "the other side's certificate is not made out to its node ID");
   }
+  return true;
 }
 
 // ## Connections
@@ -937,9 +939,12 @@ class Connection {
     }
     decide(this.own, this.other);
     this.peerId = this.greeting.node; // a claim until the line is verified [GREET-20]
-    const wantsTls = this.greeting.keys.get("tls")?.startsWith("1.") ?? false;
+    const version = this.greeting.keys.get("tls");
+    const wantsTls = version?.startsWith("1.") ?? false;
     this.usesTls = wantsTls && this.node.tls !== undefined; // [TLS-2]
-    if (this.node.tls?.required && !wantsTls) throw new Fault("TLS-7", "the other side does not want TLS, which is required here");
+    if (this.node.tls?.required && !wantsTls) {
+      throw new Fault(version === undefined ? "TLS-7" : "TLS-15", "the other side does not want such TLS as is required here");
+    }
     this.node.greeted(this);
   }
 
@@ -976,7 +981,8 @@ class Connection {
     const secured = (stream) => {
       this.attach(stream);
       this.guard(() => {
-        checkCertificate(this.node.tls, stream, this.peerId);
+        const isInTime = checkCertificate(this.node.tls, stream, this.peerId);
+        if (!isInTime) this.node.log(`TLS-14: the time of the certificate of ${JSON.stringify(this.peerId)} is not now`);
         this.authenticate();
       });
     };
@@ -1038,17 +1044,18 @@ class Connection {
     this.close(within ? new Fault("FRAME-7", "the connection has ended within a packet") : new Error("the connection has ended"));
   }
 
-  /** Sends a packet. If too much waits, the connection is lost [PEER-3]. */
+  /** Sends a packet, and returns whether it is small enough for that. If too much waits, the connection is lost [PEER-3]. */
   send(packet) {
-    if (this.state !== "up") return;
+    if (this.state !== "up") return true;
     const octets = FRAMINGS[this.sends.framing].write(packet);
-    if (octets.length > Math.max(LIMITS.octets, this.node.limits.octets) && packet[0] !== "") {
+    if (octets.length > Math.max(LIMITS.octets, this.node.limits.octets)) {
       this.node.log(`LIMIT-5: a message of ${octets.length} octets was not sent`);
-      return;
+      return false;
     }
     this.write(octets);
     const limit = this.node.limits.waiting;
     if (this.waiting > limit) this.close(new Fault("PEER-3", `more than ${limit} octets wait`));
+    return true;
   }
 
   /** How many octets wait to be sent. */
@@ -1364,7 +1371,7 @@ class Node {
     for (const rival of this.rivals(connection)) {
       if (rival.state === "held") setImmediate(() => rival.guard(() => rival.state === "held" && rival.resume()));
     }
-    for (const seed of this.seeds) seed.closed(connection);
+    for (const seed of this.seeds) seed.closed(connection, before === "up");
   }
 
   /** The connection to a peer is lost, or there will be none: fires all watches on it [MON-8] [MON-9] [MON-10] [PEER-4]. */
@@ -1476,7 +1483,10 @@ class Node {
     for (const [peer, count] of port.watchers) {
       peer.watchers -= count;
       peer.watchedPorts.delete(port.name);
-      for (let sent = 0; sent < count; sent++) peer.connection.send(["", "kil0", port.name, ...reasons]);
+      for (let sent = 0; sent < count; sent++) {
+        const isSent = peer.connection.send(["", "kil0", port.name, ...reasons]);
+        if (!isSent) peer.connection.send(["", "kil0", port.name, "die", "the reasons are too large for a packet"]); // [MON-1]
+      }
     }
     for (const watch of port.watches) watch.fireLater(reasons);
   }
@@ -1517,31 +1527,38 @@ class Node {
     const text = toText(name);
     if (text === undefined) return;
     if (Object.hasOwn(REQUESTS, text)) REQUESTS[text](this, from, ...values);
-    else if (!this.secure) this.call(from, text, values);
+    else if (this.actsFor(from)) this.call(text, values);
   }
 
-  /** Calls a function for another node [NODE-7] [NODE-9]. */
-  call(from, name, values) {
+  /** Whether this node calls and spawns functions, and passes something on, for a node [NODE-9]. */
+  actsFor(from) {
+    return !this.secure || from === this.id;
+  }
+
+  /** Calls a function that was registered for that. What it sends is sent by its own code [NODE-7] [NODE-10]. */
+  call(name, values) {
     try {
-      this.functions.get(name)?.called?.(values, from);
+      this.functions.get(name)?.called?.(values);
     } catch (error) {
       this.log(`the function ${name} failed: ${error.message}`);
     }
   }
 
   can(name) {
-    return Object.hasOwn(REQUESTS, name) || (!this.secure && this.functions.get(name)?.called !== undefined);
+    return Object.hasOwn(REQUESTS, name) || this.functions.has(name);
   }
 
-  /** Sends on behalf of another node, unless that is forbidden [NODE-3] [NODE-9] [NODE-10]. */
+  /** Sends on behalf of another node, unless that is forbidden [NODE-3] [NODE-9] [NODE-10] [NODE-12]. */
   sendFor(from, to, elements) {
-    if (to.node === from) return this.send(to, elements);
-    return to.port === "" || this.secure ? undefined : this.send(to, elements);
+    const [name, target] = elements;
+    const isForPort = toPortName(name ?? null) === "snd" && (toPortId(target)?.port ?? "") !== "";
+    const mayPass = to.port !== "" || (to.node !== this.id && isForPort);
+    if (from === this.id || from === to.node || (mayPass && this.actsFor(from))) this.send(to, elements);
   }
 
   /** Makes a port for another node, and runs a function in its name [SPAWN-2] [SPAWN-3]. */
-  spawnFor(name, functionName, values) {
-    const spawned = this.secure ? undefined : this.functions.get(functionName)?.spawned;
+  spawnFor(from, name, functionName, values) {
+    const spawned = this.actsFor(from) ? this.functions.get(functionName)?.spawned : undefined;
     if (!spawned || name === "" || this.ports.has(name)) return;
     const port = this.make(name, { tags: {} });
     this.runAs(port, () => void spawned(values, port));
@@ -1585,7 +1602,7 @@ const REQUESTS = {
   mon1(node, from, name) {
     const text = portArgument(name);
     const peer = node.peers.get(from);
-    if (text === undefined || peer?.state !== "up") return;
+    if (!text || peer?.state !== "up") return; // a node port never ends
     const port = node.ports.get(text);
     if (!port) return peer.connection.send(["", "kil0", text, ...noSuchPort({ node: node.id, port: text })]);
     port.watchers.set(peer, (port.watchers.get(peer) ?? 0) + 1);
@@ -1631,13 +1648,18 @@ const REQUESTS = {
   },
   "AnyEvent::MP::_spawn"(node, from, name, functionName, ...values) {
     const [port, text] = [portArgument(name), toText(functionName)];
-    if (port !== undefined && text !== undefined) node.spawnFor(port, text, values);
+    if (port !== undefined && text !== undefined) node.spawnFor(from, port, text, values);
   },
 };
 
-/** An address to connect to, again and again, while there is no connection to the node there. */
+const SEED_WAIT = 1.2; // seconds, at least, before the first further try; twice as long at most [GLOBAL-5]
+const SEED_LONGEST = 30;
+const LOOK_AGAIN = 240; // seconds until a seed whose node is up by another connection is looked at again
+
+/** An address to connect to, again and again, while there is no connection to the node there [GLOBAL-4]. */
 class Seed {
-  delay = 0.25;
+  wait = SEED_WAIT;
+  lookedAt = 0;
 
   constructor(node, address) {
     this.node = node;
@@ -1645,20 +1667,28 @@ class Seed {
     splitAddress(address); // so that a bad one is found at the start
   }
 
+  get isUp() {
+    return this.node.peers.get(this.peerId)?.state === "up";
+  }
+
   dial() {
-    if (this.node.peers.get(this.peerId)?.state === "up") this.again();
-    else this.node.run(() => (this.connection = this.node.dial(this.address)));
+    if (this.isUp && Date.now() < this.lookedAt + LOOK_AGAIN * 1000) return this.again();
+    this.lookedAt = Date.now();
+    return this.node.run(() => (this.connection = this.node.dial(this.address)));
   }
 
   again() {
-    setTimeout(() => this.dial(), this.delay * 1000);
+    if (this.isUp) this.wait = SEED_WAIT;
+    setTimeout(() => this.dial(), this.wait * (1 + Math.random()) * 1000);
+    this.wait = Math.min(2 * this.wait, SEED_LONGEST);
   }
 
-  closed(connection) {
+  closed(connection, wasUp) {
     if (connection !== this.connection) return;
     this.connection = undefined;
+    if (connection.greeting?.node === this.node.id) return; // it is this node itself: tried no more [GLOBAL-6]
     this.peerId = connection.peerId ?? this.peerId;
-    this.delay = connection.reader ? 0.25 : Math.min(2 * this.delay, 2);
+    if (wasUp) this.wait = SEED_WAIT;
     this.again();
   }
 }
@@ -1801,7 +1831,7 @@ function offerContract(node, logs) {
     },
   };
   node.functions.set("conformance::tell", {
-    called: ([to, ...elements], from) => node.sendFor(from, needed(toPortId(to), "a port ID"), elements),
+    called: ([to, ...elements]) => node.send(needed(toPortId(to), "a port ID"), elements),
   });
   node.functions.set("conformance::port", {
     spawned(values, port) {

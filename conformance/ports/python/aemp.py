@@ -310,17 +310,6 @@ def size_of(value):
     return total
 
 
-def fits(packet, octets):
-    """Whether a packet that has so many octets keeps within the limits that every receiver has [LIMIT-5]."""
-    if octets > PACKET_LIMITS["octets"]:
-        return False
-    values = depth = 0
-    for inner, level in walk(packet):
-        values += 1
-        depth = max(depth, level if type(inner) in (list, dict) else 0)
-    return values <= PACKET_LIMITS["values"] and depth <= PACKET_LIMITS["depth"]
-
-
 # ---- framings (chapter 5): writing ----
 
 def json_packet(packet):
@@ -742,6 +731,17 @@ READERS = {"json": JsonReader, "cbor": CborReader}
 WRITERS = {"json": json_packet, "cbor": cbor_packet}
 
 
+def fits(packet, octets=None):
+    """Whether a packet, of so many octets or in any framing, keeps within the limits that every receiver has [LIMIT-5]."""
+    if (max(len(write(packet)) for write in WRITERS.values()) if octets is None else octets) > PACKET_LIMITS["octets"]:
+        return False
+    values = depth = 0
+    for inner, level in walk(packet):
+        values += 1
+        depth = max(depth, level if type(inner) in (list, dict) else 0)
+    return values <= PACKET_LIMITS["values"] and depth <= PACKET_LIMITS["depth"]
+
+
 def route(packet):
     """The port that a packet is for, and its elements: ("", […]) is the node port; None for a keepalive or what no port can get."""
     if not packet:
@@ -828,7 +828,7 @@ class Connection:
         self.out, self.unlimited, self.heard, self.asked = bytearray(), 0, time.monotonic(), 0.0
         self.events = selectors.EVENT_WRITE if opener else selectors.EVENT_READ
         self.loop.selector.register(transport, self.events, self.ready)
-        self.timer = self.loop.later(node.timeouts["handshake"], lambda: self.close(Fault("LIMIT-1", "the handshake takes too long")))
+        self.timer = Timer(None)
         if not opener:
             self.greet()
 
@@ -845,6 +845,7 @@ class Connection:
                 "mproto": "1", "gproto": "1", "arbiter": "1"}
         self.own = [greeting_line(self.node.id, self.node.methods, self.node.framings, keys), secrets.token_urlsafe(48).encode()]
         self.state = "greeting"
+        self.timer = self.loop.later(self.node.timeouts["handshake"], lambda: self.close(Fault("LIMIT-1", "the handshake takes too long")))
         self.send_octets(self.own[0] + b"\n" + self.own[1] + b"\n")
         self.watch_events()
 
@@ -865,6 +866,8 @@ class Connection:
             except OSError as error:
                 return self.end(error)
             self.heard = time.monotonic()
+            if octets and self.state == "up":
+                self.node.heard(self)
             try:
                 self.arrived(octets)
             except Fault as fault:
@@ -1018,12 +1021,13 @@ class Connection:
         """Asks a silent peer for a sign of life, and gives it up without one [PEER-10]."""
         if self.state != "up":
             return
-        silence, limit = time.monotonic() - self.heard, self.node.timeouts["silence"]
-        if silence >= limit:
-            return self.end(Fault("PEER-10", "no sign of life"))
-        if silence >= limit / 2 and self.asked <= self.heard:
+        now, half = time.monotonic(), self.node.timeouts["silence"] / 2
+        if self.asked <= self.heard and now - self.heard >= half:
             self.ask_for_life()
-        self.timer = self.loop.later((limit / 2 if silence < limit / 2 else limit) - silence + 0.01, self.listen_for_life)
+        elif self.asked > self.heard and now - self.asked >= half:       # a busy node may come here late: the answer has its time still
+            return self.end(Fault("PEER-10", "no sign of life"))
+        since = self.asked if self.asked > self.heard else self.heard
+        self.timer = self.loop.later(since + half - now + 0.01, self.listen_for_life)
 
 
 class Dial:
@@ -1111,6 +1115,11 @@ ENTRY_SIZE, ENTRY_DEPTH = 524_288, 256                   # of a key with its val
 CHUNK_SIZE = 900_000                                     # of the entries in one packet [DB-27]
 REQUESTS_OF_GLOBALS = {"g_set", "g_upd", "g_find", "g_db_family", "g_db_keys", "g_db_values", "g_mon1", "g_mon0"}     # [GLOBAL-3]
 GLOBAL_REQUESTS = REQUESTS_OF_GLOBALS | {"g_slave", "g_global", "g_found", "g_reply", "g_chg1", "g_chg2"}
+
+
+def texts(value):
+    """The texts in an array of addresses; None if it is none."""
+    return [text for text in map(text_of_kind, value) if text] if type(value) is list else None
 
 
 def is_family(text):
@@ -1213,6 +1222,9 @@ class Database:
     """One node's part in the global protocol. `node` sends, searches and dials."""
 
     QUERIES = 10_000                         # that may wait for an answer [FIND-9]
+    REMEMBERED = 1000                        # lost globals at once, with so many addresses each, of so many octets [GLOBAL-22]
+    ADDRESSES, ADDRESS_OCTETS = 32, 260
+    MEMORY = 600                             # seconds for which one is remembered [GLOBAL-20]
 
     def __init__(self, node):
         self.node, self.loop = node, node.loop
@@ -1221,6 +1233,7 @@ class Database:
         self.is_global, self.master = False, None
         self.shards, self.part, self.values = {}, {}, {}             # of a global: section 8.5
         self.views, self.queries, self.ids = {}, {}, itertools.count(1)
+        self.remembered = {}                             # lost globals: their last addresses, and a timer [GLOBAL-20]
 
     def send(self, peer, name, *arguments, unlimited=False):
         self.node.send(peer, "", [name, *arguments], unlimited)
@@ -1275,8 +1288,26 @@ class Database:
             self.master = None
             self.find_master()
         if self.is_global:
+            if link.said_global:
+                self.remember(peer, self.own["'l"].get(peer))
             self.forget(peer, link.said_global)
             self.node.look_after_globals()
+
+    def remember(self, peer, addresses):
+        """A global is lost: remembers where it was, if there is anything to try [GLOBAL-20] [GLOBAL-22]."""
+        addresses = [text for text in texts(addresses) or [] if len(text.encode()) <= self.ADDRESS_OCTETS][:self.ADDRESSES]
+        if addresses:
+            self.remembered[peer] = addresses, self.loop.later(self.MEMORY, lambda: self.time_is_over(peer))
+        if len(self.remembered) > self.REMEMBERED:
+            self.remember_no_more(next(iter(self.remembered)))
+
+    def remember_no_more(self, peer):
+        if peer in self.remembered:
+            self.remembered.pop(peer)[1].cancel()
+
+    def time_is_over(self, peer):
+        self.remember_no_more(peer)                      # [GLOBAL-21]
+        self.node.look_after_globals()
 
     def become_global(self):
         if self.is_global:
@@ -1369,6 +1400,7 @@ class Database:
     def merge(self, peer, database):
         """Puts what a node has sent, {family: {key: value or MISSING}}, into its shard [DB-7]."""
         shard = self.shards.setdefault(peer, Shard())
+        here = {node for node, value in database.get("'l", {}).items() if value is not MISSING} - shard.families.get("'l", {}).keys()
         for family, changes in database.items():
             for key, value in changes.items():
                 shard.put(family, key, value)
@@ -1381,6 +1413,8 @@ class Database:
             if addresses is not MISSING:
                 self.own["'l"][peer] = addresses
         self.refresh(keys)
+        for node in here - self.listed_globals():        # it is back, and not global [GLOBAL-21]
+            self.remember_no_more(node)
         if "'g" in keys or "'l" in keys:
             self.node.look_after_globals()
 
@@ -1389,6 +1423,7 @@ class Database:
     def request(self, peer, name, arguments):
         """A request of a peer; what it cannot use, it ignores [NODE-1]."""
         link = self.links[peer]
+        self.remember_no_more(peer)                      # it is back, as a global or not [GLOBAL-21]
         if not link.speaks:
             link.speaks = True                           # [GLOBAL-2]
             self.greet(peer)
@@ -1429,6 +1464,7 @@ class Database:
         self.own["'g"][peer] = None
         self.refresh({"'g": {peer}})
         self.send_part(peer)
+        self.node.look_after_globals()
 
     def g_find(self, peer, link, wanted, *_):
         wanted = text_of(wanted)
@@ -1437,21 +1473,23 @@ class Database:
 
     def addresses(self, node):
         """The addresses of a node in the database, or None [FIND-2]."""
-        found = self.values.get("'l", {}).get(node)
-        return [text for text in map(text_of_kind, found) if text] if type(found) is list else None
+        return texts(self.values.get("'l", {}).get(node))
+
+    def last_addresses(self, node):
+        """Where to try a node: where the database says, or else where a lost global was last [GLOBAL-20]."""
+        found = self.addresses(node)
+        return self.remembered[node][0] if found is None and node in self.remembered else found
 
     def g_found(self, peer, link, wanted, addresses, *_):
         if addresses is None or type(addresses) is list:         # [FIND-3]
-            self.node.found(text_of(wanted), addresses and [text for text in map(text_of_kind, addresses) if text])
+            self.node.found(text_of(wanted), texts(addresses))
 
     def g_db(kind):
         def request(self, peer, link, family, query, *_):
             family, query = text_of(family), text_of(query)
             if family is not None and query is not None:
                 answer = self.answer(kind, family)
-                packet = ["", "g_reply", query, answer]
-                too_large = not fits(packet, max(len(write(packet)) for write in WRITERS.values()))
-                self.send(peer, "g_reply", query, None if too_large else answer)     # [DB-26]
+                self.send(peer, "g_reply", query, answer if fits(["", "g_reply", query, answer]) else None)     # [DB-26]
         return request
 
     g_db_family, g_db_keys, g_db_values = g_db("g_db_family"), g_db("g_db_keys"), g_db("g_db_values")
@@ -1504,7 +1542,7 @@ class Database:
         if query in self.queries:
             kind, _, done = self.queries[query]
             if kind == "g_db_keys" and type(result) is list:
-                keys = [text_of(key) for key in result]
+                keys = [name_of(key) for key in result]
                 result = keys if None not in keys else ""
             if result is None or type(result) is (dict if kind == "g_db_family" else list):      # [DB-25]
                 del self.queries[query]
@@ -1573,13 +1611,18 @@ class Database:
     def find(self, wanted):
         """Asks where a node is; the answer goes to `node.found` [FIND-1]."""
         if self.is_global:
-            self.loop.soon(self.node.found, wanted, self.addresses(wanted))
+            self.loop.soon(self.node.found, wanted, self.last_addresses(wanted))
         elif self.master:
             self.send(self.master, "g_find", wanted)
 
     def listed_globals(self):
-        """The nodes to which a global keeps trying to have a connection [GLOBAL-18]."""
-        return {peer for shard in self.shards.values() for peer in shard.families.get("'g", {})} - {self.node.id} if self.is_global else set()
+        """The nodes that other nodes have for globals."""
+        return {peer for shard in self.shards.values() for peer in shard.families.get("'g", {})} - {self.node.id}
+
+    def wanted_globals(self):
+        """The nodes to which a global keeps trying to have a connection [GLOBAL-18] [GLOBAL-20], and those to which it has one."""
+        present = {peer for peer, link in self.links.items() if link.said_global}
+        return present | self.listed_globals() | self.remembered.keys() if self.is_global else set()
 
 
 # ---- the node (chapter 7, and the connections that chapter 8 wants) ----
@@ -1619,7 +1662,6 @@ class Peer:
         self.connection, self.candidates, self.newcomers = None, [], []
         self.kept, self.kept_size = [], 0
         self.watching = 0                    # how many watches it has on ports here [MON-11]
-        self.probe = None
 
 
 class Search:
@@ -1638,7 +1680,6 @@ class Retry:
     def __init__(self, first):
         self.first = self.delay = first
         self.timer = self.dial = self.node = None
-        self.lost, self.at_once = None, True
 
     def next_delay(self):
         delay, self.delay = self.delay, min(self.delay * 2, self.LONGEST)
@@ -1704,11 +1745,11 @@ class Node:
             raise ValueError("the node ID leaves no room in the first line [CONN-5]")
         if settings.get("certificate"):
             raise ValueError("this node has no TLS")     # and must not do without it where it was asked for
-        given = [settings.get("secret"), *(settings.get("further_secrets") or [])]
+        given = [] if settings.get("secret") is None else [settings["secret"], *(settings.get("further_secrets") or [])]
         if "" in given:
             raise ValueError("an empty secret [AUTH-20]")
         try:
-            self.secrets = [text.encode("latin-1") for text in given if text is not None]
+            self.secrets = [text.encode("latin-1") for text in given]
         except UnicodeEncodeError:
             raise ValueError("a character above U+00FF in a secret [AUTH-23]") from None
         self.secret = self.secrets[0] if self.secrets else None
@@ -1762,7 +1803,7 @@ class Node:
             except Unhandled:
                 if not port.lenient:
                     tag = (name_of(elements[0]) if elements else None) or ""
-                    tag = "".join(character if character.isprintable() else "." for character in tag[:30])
+                    tag = re.sub("[^ -~]", ".", tag[:30])
                     self.end_port(name, ["unhandled_message", f"no callback found for message '{tag}'"])
             except Exception as error:
                 self.end_port(name, ["die", str(error)])         # [PORT-2]
@@ -1775,6 +1816,8 @@ class Node:
             for peer, times in port.watchers.items():
                 if peer in self.peers:
                     self.peers[peer].watching -= times
+                if not fits(["", "kil0", name, *reasons]):
+                    reasons = ["die", "the reasons are too large for a packet"]      # [MON-1]
                 for _ in range(times):
                     self.send(peer, "", ["kil0", name, *reasons])
 
@@ -1976,23 +2019,17 @@ class Node:
         if not peer.connection:
             return self.consider(connection)
         peer.newcomers.append(connection)                # [PEER-9]
-        if not peer.probe:
-            peer.probe = time.monotonic()
-            peer.connection.ask_for_life()
-            self.watch_probe(node, peer)
+        peer.connection.ask_for_life()
+        self.loop.later(self.probe_time, lambda: self.consider_newcomer(connection))
 
-    def watch_probe(self, node, peer):
-        """Decides between an old connection and new ones, once it is known whether the old one lives [PEER-9]."""
-        if not peer.probe or not peer.connection:
-            return
-        if peer.connection.heard > peer.probe:
-            peer.probe = None
-            for connection in list(peer.newcomers):
-                connection.close(EOFError("there is a connection already"))      # [PEER-5]
-        elif time.monotonic() > peer.probe + self.probe_time:
-            peer.connection.end(Fault("PEER-9", "no sign of life"))
-        else:
-            self.loop.later(0.02, lambda: self.watch_probe(node, peer))
+    def heard(self, connection):
+        """Something has arrived on a connection that is up: it lives, and no new one takes its place [PEER-5] [PEER-9]."""
+        for newcomer in list(self.peers[connection.greeting.node].newcomers):
+            newcomer.close(EOFError("there is a connection already"))
+
+    def consider_newcomer(self, connection):
+        if connection.state == "greeted":
+            self.consider(connection)
 
     def consider(self, connection):
         """A connection to a node that is not up may go on; an arbiter proves itself on one at a time [PEER-7] [PEER-8]."""
@@ -2006,6 +2043,9 @@ class Node:
     def verified(self, connection):
         """The other side has proved itself. The arbiter waits a moment for a connection on which it has proved itself already [PEER-7]."""
         peer = self.peers[connection.greeting.node]
+        if peer.connection:                              # it shows no sign of life, and its node is back [PEER-9]
+            peer.connection.end(Fault("PEER-9", "no sign of life"))
+            return self.loop.soon(lambda: connection.state == "authenticating" and self.verified(connection))
         proving = [other for other in peer.candidates if other.sent_line and other is not connection]
         if self.is_arbiter(connection) and proving:
             def too_slow():
@@ -2050,19 +2090,17 @@ class Node:
         node = connection.greeting.node if connection.greeting else None
         peer = self.peers.get(node)
         if was_up and peer:
-            peer.connection = peer.probe = None
+            peer.connection = None
             peer.watching = 0
             for port in self.ports.values():
                 port.watchers.pop(node, None)
+            self.lost_global(node, time.monotonic() - connection.since)
             self.database.down(node)
             self.lose(node, why)
             self.lost_seed(node)
-            if node in self.globals:
-                self.globals[node].lost = time.monotonic() - connection.since
-                self.look_after_globals()
             newcomers, peer.newcomers = peer.newcomers, []
             for newcomer in newcomers:
-                self.consider(newcomer)
+                self.consider_newcomer(newcomer)
         elif peer:
             for connections in (peer.candidates, peer.newcomers):
                 if connection in connections:
@@ -2072,7 +2110,7 @@ class Node:
                     if other.verified:
                         self.loop.soon(lambda other=other: other.state == "authenticating" and self.verified(other))
                     elif other.state == "greeted":
-                        self.loop.soon(lambda other=other: other.state == "greeted" and self.consider(other))
+                        self.loop.soon(self.consider_newcomer, other)
         if connection.dial:
             connection.dial.failed(connection)
         self.forget_peer(node)
@@ -2114,36 +2152,39 @@ class Node:
             if seed.node == node and not seed.dial:
                 if seed.timer:
                     seed.timer.cancel()
+                seed.delay = seed.first                  # it was up [GLOBAL-5]
                 seed.timer = self.loop.later(seed.next_delay(), lambda address=address: self.try_seed(address))
 
     def look_after_globals(self):
-        """Tries to have a connection to each global that the others list [GLOBAL-18] [GLOBAL-19]."""
-        wanted = self.database.listed_globals()
+        """Tries to have a connection to each global that others list, or that was lost [GLOBAL-18] [GLOBAL-20]."""
+        wanted = self.database.wanted_globals()
         for node in self.globals.keys() - wanted:
             self.globals.pop(node).cancel()
         for node in wanted:
-            known = self.globals.get(node)
-            if not known:
-                known = self.globals[node] = Retry(0.6)
-            elif known.lost is not None and not self.is_up(node):
-                if known.lost > 30:          # else the time goes on growing
-                    known.delay, known.at_once = known.first, True
-                if not known.at_once:
-                    known.timer = self.loop.later(known.next_delay(), lambda node=node: self.try_global(node))
-                known.lost, known.at_once = None, False
-            if not self.is_up(node) and not known.dial and not known.timer:
-                self.try_global(node)
+            self.try_global(node, self.globals.setdefault(node, Retry(0.6)))
 
-    def try_global(self, node):
-        retry = self.globals.get(node)
-        if not retry or retry.dial or self.is_up(node):
+    def lost_global(self, node, stood):
+        """A connection that stood for so many seconds is lost: when to try again [GLOBAL-19]."""
+        if retry := self.globals.get(node):
+            if stood >= 30:
+                retry.delay = retry.first
+            else:
+                self.try_global_later(node, retry)       # or else two nodes that cannot stay connected try all the time
+
+    def try_global_later(self, node, retry):
+        def again():
+            retry.timer = None
+            self.try_global(node, retry)
+        retry.timer = self.loop.later(retry.next_delay(), again)
+
+    def try_global(self, node, retry):
+        if retry.timer or retry.dial or self.is_up(node):
             return
-        retry.timer = None
-        if addresses := self.database.addresses(node):
+        if addresses := self.database.last_addresses(node):
             def done(success):
                 retry.dial = None
                 if self.globals.get(node) is retry and not self.is_up(node):
-                    retry.timer = self.loop.later(retry.next_delay(), lambda: self.try_global(node))
+                    self.try_global_later(node, retry)
             retry.dial = Dial(self, addresses[:32], node, done)
 
     # logs (chapter 9)
@@ -2188,10 +2229,16 @@ class Node:
                 self.log(5, f"{name} has failed: {error}")
 
     def answer(self, origin, to, elements):
-        """Sends something on behalf of a node, where that may be [NODE-3] [NODE-9] [NODE-10]."""
+        """Sends something on behalf of a node, where that may be [NODE-3] [NODE-9] [NODE-10] [NODE-12]."""
+        if to := split_port_id(to):
+            to_port = to[1] or to[0] != self.id and self.is_for_a_port(*elements[:2])
+            if origin in (self.id, to[0]) or to_port and not self.secure:
+                self.send_to(to, elements)
+
+    def is_for_a_port(self, request=None, to=None):
+        """Whether a request is a `snd` to a port that is no node port: so much every member may ask of every node."""
         to = split_port_id(to)
-        if to and (to[0] == origin or to[1] and not self.secure):
-            self.send_to(to, elements)
+        return name_of(request) == "snd" and to is not None and to[1] != ""
 
     def port_argument(self, value):
         return "" if value is None else name_of(value)
@@ -2224,7 +2271,7 @@ class Node:
         self.answer(origin, to, elements)
 
     def can(self, origin, name=None, to=None, *elements):
-        known = name_of(name) in self.REQUESTS.keys() | GLOBAL_REQUESTS | (set() if self.secure else self.functions.keys())
+        known = name_of(name) in self.REQUESTS.keys() | GLOBAL_REQUESTS | self.functions.keys() | self.spawnable.keys()
         self.answer(origin, to, [*elements, "1" if known else ""])   # [NODE-4]
 
     def time(self, origin, to=None, *elements):
@@ -2272,8 +2319,7 @@ class Services:
         return port_id
 
     def tell(self, origin, to, *elements):
-        self.port_id(to)
-        self.node.answer(origin, to, elements)
+        self.node.send_to(self.port_id(to), list(elements))      # by its own code: on nobody's behalf [NODE-10]
 
     def echo(self, elements):
         if elements and (to := split_port_id(elements[-1])):

@@ -123,7 +123,7 @@ const LONG: Duration = Duration::from_secs(12);
 
 fn nobody_at_the_first(t: &mut Test<'_>) -> Step {
     let (_, mut control, mut master) = searching(t, LONG)?;
-    let closed = t.listener()?.address.to_string();
+    let closed = t.vacant()?.to_string();
     let listeners = [t.listener()?];
     let node = unique("found")?;
     let list = json!([closed, "", "no address", "127.0.0.1", {"no": "text"}, null, addresses(&listeners)[0]]);
@@ -232,7 +232,7 @@ fn no_address_leads_there(t: &mut Test<'_>) -> Step {
     let (subject, mut control, mut master) = searching(t, Duration::from_secs(1))?;
     let listeners = [t.listener()?, t.listener()?];
     let mut list = addresses(&listeners);
-    list.push(json!(t.listener()?.address.to_string()));
+    list.push(json!(t.vacant()?.to_string()));
     let node = unique("found")?;
     sends(&mut control, &mut master, &node, &json!(list))?;
     let until = Instant::now() + t.patience.max(Duration::from_secs(4));

@@ -55,8 +55,10 @@ struct Member {
 impl Member {
     fn start(t: &mut Test<'_>, prefix: &str, seeds: Vec<String>) -> Step<Self> {
         let node = unique(prefix)?;
+        let address = t.vacant()?.to_string(); // nobody takes it while the node is away
         let subject = t.start(|start| {
             start.node.clone_from(&node);
+            start.listen = Some(address);
             start.seeds.clone_from(&seeds);
         })?;
         Member { control: control(t, &subject)?, subject, seeds }.introduced()

@@ -110,7 +110,7 @@ fn seed_tried_again(t: &mut Test<'_>) -> Step {
 }
 
 fn seed_comes_late(t: &mut Test<'_>) -> Step {
-    let address = t.listener()?.address;
+    let address = t.vacant()?;
     let subject = t.start(|start| start.seeds = vec![address.to_string()])?;
     let mut control = control(t, &subject)?;
     control.control(&json!(["db_set", "fam", "k", "v"]))?;
@@ -124,7 +124,7 @@ fn seed_comes_late(t: &mut Test<'_>) -> Step {
 }
 
 fn seed_of_its_own(t: &mut Test<'_>) -> Step {
-    let address = t.listener()?.address.to_string();
+    let address = t.vacant()?.to_string();
     let subject = t.start(|start| {
         start.listen = Some(address.clone());
         start.seeds = vec![address.clone()];
