@@ -77,6 +77,44 @@ pub fn name(host: usize) -> NodeId {
     NodeId::new(&format!("n{host}")).expect("a node ID")
 }
 
+/// What one start of a node of ours sends to another host.
+#[derive(Clone)]
+struct Speaker {
+    traffic: Rc<RefCell<Traffic>>,
+    /// The sender, its start, and the receiver.
+    key: (usize, u64, usize),
+    target: PortId,
+    padding: String,
+    fault: Fault,
+}
+
+impl Speaker {
+    /// Sends the next messages of the present run, and watches the receiver. Every other time that the watch fires, the next run begins at once.
+    fn send(&self, context: &mut Context<'_>, count: u64) {
+        let mut traffic = self.traffic.borrow_mut();
+        let sending = traffic.sending.entry(self.key).or_default();
+        if !std::mem::replace(&mut sending.watched, true) {
+            let again = self.clone();
+            context.watch(&self.target, move |context, _| {
+                let run = {
+                    let mut traffic = again.traffic.borrow_mut();
+                    let sending = traffic.sending.get_mut(&again.key).expect("it was sent before");
+                    sending.fire(again.fault);
+                    sending.run
+                };
+                if run % 2 == 1 {
+                    again.send(context, 2);
+                }
+            });
+        }
+        for _ in 0..count {
+            let message: Message = (self.key.0 as u64, self.key.1, sending.run, sending.next);
+            context.send(&self.target, &(message, &self.padding)).expect("it is small");
+            sending.next += 1;
+        }
+    }
+}
+
 impl Network {
     pub fn new(seed: u64, fault: Fault) -> Self {
         let cast = Cast::of(seed);
@@ -225,34 +263,22 @@ impl Network {
         let key = (from, start, to);
         let (traffic, fault, now) = (self.traffic.clone(), self.fault, self.world.now);
         let padding = "x".repeat(self.world.random.below(400) as usize);
-        let mut sending = traffic.borrow_mut().sending.entry(key).or_default().clone();
-        let fresh = !std::mem::replace(&mut sending.watched, true);
-        if self.is_reference(from) {
-            let mut reference = self.reference();
-            if fresh {
-                sending.monitor = reference.monitor(&target);
-            }
-            for _ in 0..count {
-                let message = [from as u64, start, sending.run, sending.next].map(Value::from).to_vec();
-                reference.send(&target, vec![message.into(), padding.as_str().into()]);
-                sending.next += 1;
-            }
-        } else {
-            self.world.node(from).with(now, |context| {
-                if fresh {
-                    let traffic = traffic.clone();
-                    context.watch(&target, move |_, _| {
-                        traffic.borrow_mut().sending.get_mut(&key).expect("it was sent before").fire(fault);
-                    });
-                }
-                for _ in 0..count {
-                    let message: Message = (from as u64, start, sending.run, sending.next);
-                    context.send(&target, &(message, &padding)).expect("it is small");
-                    sending.next += 1;
-                }
-            });
+        if !self.is_reference(from) {
+            let speaker = Speaker { traffic, key, target, padding, fault };
+            self.world.node(from).with(now, |context| speaker.send(context, count));
+            return;
         }
-        traffic.borrow_mut().sending.insert(key, sending);
+        let mut traffic = traffic.borrow_mut();
+        let sending = traffic.sending.entry(key).or_default();
+        let mut reference = self.reference();
+        if !std::mem::replace(&mut sending.watched, true) {
+            sending.monitor = reference.monitor(&target);
+        }
+        for _ in 0..count {
+            let message = [from as u64, start, sending.run, sending.next].map(Value::from).to_vec();
+            reference.send(&target, vec![message.into(), padding.as_str().into()]);
+            sending.next += 1;
+        }
     }
 
     /// Notes what came to the reference, and which of its monitors fired.
