@@ -23,7 +23,8 @@ impl Hidden {
     pub fn new(secret: &[u8]) -> Self {
         let text: String = secret.iter().copied().map(char::from).collect();
         let digits = hex(secret);
-        let mut texts = vec![secret.escape_ascii().to_string(), text.escape_debug().to_string(), text];
+        let escaped = |octets: &[u8]| octets.escape_ascii().to_string();
+        let mut texts = vec![escaped(secret), escaped(text.as_bytes()), text.escape_debug().to_string(), text];
         texts.extend([digits.to_uppercase(), digits]);
         // The longest form first, lest a part of it stay.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -62,6 +63,7 @@ mod tests {
         let hidden = Hidden::new(b"pass\xe4\"word");
         assert_eq!(hidden.in_text("a pass\u{e4}\"word b"), "a (the secret) b");
         assert_eq!(hidden.in_text(r#"["pass\xe4\"word"]"#), r#"["(the secret)"]"#);
+        assert_eq!(hidden.in_text(r#"pass\xc3\xa4\"word pass\xe4\"word"#), "(the secret) (the secret)");
         assert_eq!(hidden.in_text("cleartext;70617373e422776f7264;json"), "cleartext;(the secret);json");
         assert_eq!(hidden.in_octets(b"x70617373e422776f7264pass\xe4\"wordpass"), b"x******************************pass");
         assert_eq!(hidden.in_octets("apass\u{e4}\"word".as_bytes()), b"a***********");

@@ -229,7 +229,7 @@ pub struct Subject {
 struct Process {
     child: Child,
     /// Closed, it tells the process to end.
-    _stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     errors: Said,
     listener: JoinHandle<()>,
 }
@@ -284,7 +284,7 @@ impl Subject {
         text.push('\n');
         // If it has ended already, reading tells more.
         let _ = stdin.write_all(text.as_bytes());
-        let process = Process { child, _stdin: stdin, errors, listener };
+        let process = Process { child, stdin: Some(stdin), errors, listener };
         let said = match first_line.recv_timeout(patience) {
             Ok(Some(Ok(line))) => line,
             Ok(_) | Err(RecvTimeoutError::Disconnected) => {
@@ -342,6 +342,9 @@ fn read_ready(line: &str) -> Result<Ready, String> {
             json["error"].as_str().unwrap_or("it does not say why")
         ));
     }
+    if !json.is_object() {
+        return Err(format!("the node said {shown:?}, which is no object"));
+    }
     serde_json::from_value(json).map_err(|error| format!("the node said {shown:?}, which is not of the right form: {error}"))
 }
 
@@ -352,6 +355,7 @@ impl Process {
 
     fn not_ready(mut self, actual: &str) -> Failure {
         // What it said last is often why, and may still be on its way; something that it has started may keep the stream open.
+        drop(self.stdin.take());
         let (waiting, _) = (Instant::now(), self.child.kill());
         while !self.listener.is_finished() && waiting.elapsed() < LAST_WORDS {
             thread::sleep(Duration::from_millis(2));

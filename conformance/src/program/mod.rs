@@ -28,7 +28,10 @@ impl Display for Stop {
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Stop(match failure {
-            Failure::Wrong { expected, actual, .. } => format!("{actual}\n  expected: {expected}"),
+            Failure::Wrong { expected, actual, .. } => {
+                let (first, more) = actual.split_once('\n').unwrap_or((&actual, ""));
+                format!("{first}\nexpected: {expected}\n{more}").trim_end().to_owned()
+            }
             Failure::Unimplemented(what) | Failure::Suite(what) => what,
         })
     }
