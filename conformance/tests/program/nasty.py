@@ -11,11 +11,11 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 while True:
     connection, _ = listener.accept()
     said = NASTY.replace("\x00", "").encode() + b" " + secret.encode("latin-1") + b" " + secret.encode() + b" " + secret.encode("latin-1").hex().encode()
-    connection.sendall(said + b"\n" + said + b"\n")
-    connection.shutdown(socket.SHUT_WR)
     try:
+        connection.sendall(said + b"\n" + said + b"\n")
+        connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
     except OSError:
-        pass
+        pass  # the other side is gone
     connection.close()

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{self, Command, Output, Stdio};
 
 /// A case that `simple.py` passes, and `nasty.py` fails at once.
 pub(crate) const CASE: &str = "greeting/parts";
@@ -12,11 +12,19 @@ pub(crate) const CASE: &str = "greeting/parts";
 /// A folder for one test, in which the program runs.
 pub(crate) struct Place(PathBuf);
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What has failed stays, to be looked at.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
 impl Place {
-    /// An empty one of this name.
+    /// An empty one of this name, which no other run of these tests has.
     pub(crate) fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("program").join(name);
-        let _ = fs::remove_dir_all(&folder);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("program").join(format!("{name}-{}", process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         Place(folder)
     }
