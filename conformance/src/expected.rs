@@ -14,7 +14,6 @@ struct Line {
     number: usize,
     pattern: String,
     reason: String,
-    used: bool,
 }
 
 impl Expected {
@@ -30,31 +29,35 @@ impl Expected {
                 continue;
             }
             let Some((pattern, reason)) = line.split_once(char::is_whitespace) else {
-                return Err(format!("line {number}: {line:?} has no reason behind it"));
+                return Err(format!(
+                    "line {number}: {line} has no reason behind it: a pattern, a space, and why it fails are needed"
+                ));
             };
-            lines.push(Line { number, pattern: pattern.into(), reason: reason.trim().into(), used: false });
+            lines.push(Line { number, pattern: pattern.into(), reason: reason.trim().into() });
         }
         Ok(Expected { lines })
     }
 
     /// Marks an outcome that the list expects to fail, and did; or that did not, which is a failure of its own.
-    pub fn judge(&mut self, outcome: &mut Outcome) {
+    pub fn judge(&self, outcome: &mut Outcome) {
         let name = outcome.name();
-        for line in self.lines.iter_mut().filter(|line| pattern::fits_whole(&line.pattern, &name)) {
-            line.used = true;
+        for line in self.lines.iter().filter(|line| pattern::fits_whole(&line.pattern, &name)) {
             match outcome.verdict {
                 Verdict::Fail => outcome.expected_to_fail = Some(line.reason.clone()),
                 Verdict::Pass | Verdict::NotStrict | Verdict::Informational => {
-                    outcome.unexpected_pass = Some(line.reason.clone());
+                    outcome.unexpected_pass = Some(format!("line {}, {}: {}", line.number, line.pattern, line.reason));
                 }
                 Verdict::Unimplemented | Verdict::Error => {}
             }
         }
     }
 
-    /// Lines of the list that no case fits.
-    pub fn unused(&self) -> Vec<String> {
-        let unused = self.lines.iter().filter(|line| !line.used);
-        unused.map(|line| format!("line {}: no case that ran has the name {}", line.number, line.pattern)).collect()
+    /// Lines of the list that fit none of the names of all cases.
+    pub fn unknown(&self, names: &[String]) -> Vec<String> {
+        let fits_none = |line: &&Line| !names.iter().any(|name| pattern::fits_whole(&line.pattern, name));
+        let unknown = self.lines.iter().filter(fits_none);
+        unknown
+            .map(|line| format!("line {}: no case has the name {}; --list shows all names", line.number, line.pattern))
+            .collect()
     }
 }

@@ -8,6 +8,7 @@
 //! | [`requirement`] | the sentences of the specification that bind, by their IDs |
 //! | [`failure`] | what a case found |
 //! | [`diagnosis`] | what is usually wrong with a token |
+//! | [`hidden`] | a secret that nobody is to read in a report |
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
@@ -35,6 +36,7 @@ pub mod diagnosis;
 pub mod expected;
 pub mod failure;
 pub mod faults;
+pub mod hidden;
 pub mod pattern;
 pub mod peer;
 pub mod report;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 /// Tests AEMP nodes, and parts of them, in any language.
 ///
-/// Exit codes: 0 nothing failed unexpectedly; 1 something did; 2 nothing could be tested.
+/// Exit codes: 0 nothing failed unexpectedly; 1 something did; 2 nothing could be tested, or a report not be written.
 #[derive(Parser)]
 #[command(name = "aemp-conformance", version)]
 struct Arguments {

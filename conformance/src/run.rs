@@ -79,7 +79,7 @@ pub struct Outcome {
     /// Why it was expected to fail, where it was, and did.
     #[serde(default)]
     pub expected_to_fail: Option<String>,
-    /// Why it was expected to fail, where it was, and did not.
+    /// Why it was expected to fail, where it was, and did not: the line of the list, its pattern, and the reason.
     #[serde(default)]
     pub unexpected_pass: Option<String>,
 }
@@ -140,7 +140,7 @@ impl Declared {
     /// What a case needs and the node does not have.
     fn lacks(&self, case: &Case) -> Option<String> {
         if case.level > self.level {
-            return Some(format!("the level {:?}", case.level).to_lowercase());
+            return Some(format!("the level {}", case.level.name()));
         }
         let missing: Vec<_> =
             case.needs.iter().filter(|feature| !self.features.contains(feature)).map(|feature| feature.name()).collect();
@@ -232,6 +232,12 @@ pub(crate) fn run_one(bench: &Bench, planned: &Planned, declared: &Declared, pat
     if outcome.verdict != Verdict::Pass {
         outcome.wire = test.log.entries();
         outcome.errors = test.subjects().iter().map(|subject| subject.errors()).collect::<Vec<_>>().join("\n");
+    }
+    if let Some(hidden) = bench.hidden() {
+        for finding in &mut outcome.findings {
+            finding.expected = hidden.in_text(&finding.expected);
+            finding.actual = hidden.in_text(&finding.actual);
+        }
     }
     outcome.took = begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     outcome

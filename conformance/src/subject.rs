@@ -8,11 +8,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Step};
+use crate::wire::shortened;
 
 /// How much of a node is there. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -26,6 +27,18 @@ pub enum Level {
     Node,
     /// Discovery and the database.
     Global,
+}
+
+impl Level {
+    /// The name in lines and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Simple => "simple",
+            Level::Transport => "transport",
+            Level::Node => "node",
+            Level::Global => "global",
+        }
+    }
 }
 
 /// What a node may leave out.
@@ -216,8 +229,9 @@ pub struct Subject {
 struct Process {
     child: Child,
     /// Closed, it tells the process to end.
-    _stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     errors: Said,
+    listener: JoinHandle<()>,
 }
 
 impl Drop for Process {
@@ -257,7 +271,7 @@ impl Subject {
             return Err(Failure::Suite("a process without standard streams".into()));
         };
         let errors = Said::default();
-        keep_the_end_of(stderr, errors.clone());
+        let listener = keep_the_end_of(stderr, errors.clone());
         let (line, first_line) = mpsc::channel();
         thread::spawn(move || {
             let mut lines = BufReader::new(stdout).lines();
@@ -270,26 +284,25 @@ impl Subject {
         text.push('\n');
         // If it has ended already, reading tells more.
         let _ = stdin.write_all(text.as_bytes());
-        let process = Process { child, _stdin: stdin, errors };
+        let process = Process { child, stdin: Some(stdin), errors, listener };
         let said = match first_line.recv_timeout(patience) {
             Ok(Some(Ok(line))) => line,
-            Ok(_) | Err(RecvTimeoutError::Disconnected) => return Err(process.not_ready("it ended its output")),
-            Err(RecvTimeoutError::Timeout) => return Err(process.not_ready(&format!("nothing for {patience:?}"))),
-        };
-        let ready: Ready = match serde_json::from_str::<serde_json::Value>(&said) {
-            Ok(line) if line["ready"] == false => {
-                return Err(process.not_ready(line["error"].as_str().unwrap_or("ready: false, without an error")));
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => {
+                return Err(process.not_ready("the node has ended, or closed its output, and was not ready"));
             }
-            _ => serde_json::from_str(&said).map_err(|error| process.not_ready(&format!("{said:?}, in which {error}")))?,
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(process.not_ready(&format!("the node did not say within {patience:?} that it is ready")));
+            }
+        };
+        let ready = match read_ready(&said) {
+            Ok(ready) => ready,
+            Err(what) => return Err(process.not_ready(&what)),
         };
         let address = match (ready.listen.first(), &start.listen) {
-            (Some(address), Some(_)) => Some(
-                address
-                    .to_socket_addrs()
-                    .ok()
-                    .and_then(|mut found| found.next())
-                    .ok_or_else(|| process.not_ready(&format!("the address {address:?}, which is none")))?,
-            ),
+            (Some(address), Some(_)) => match address.to_socket_addrs().ok().and_then(|mut found| found.next()) {
+                None => return Err(process.not_ready(&format!("the node listens at {address:?}, which is no address"))),
+                found => found,
+            },
             _ => None,
         };
         Ok(Subject { node: start.node.clone(), address, ready, process: Mutex::new(Some(process)) })
@@ -318,17 +331,47 @@ impl Subject {
     }
 }
 
+/// Reads the line of a node that is ready; or what is to be said about it.
+fn read_ready(line: &str) -> Result<Ready, String> {
+    let shown = shortened(line, 400);
+    let json: serde_json::Value =
+        serde_json::from_str(line).map_err(|error| format!("the node said {shown:?}, which is no JSON: {error}"))?;
+    if json["ready"] == false {
+        return Err(format!(
+            "the node says that it cannot start: {}",
+            json["error"].as_str().unwrap_or("it does not say why")
+        ));
+    }
+    if !json.is_object() {
+        return Err(format!("the node said {shown:?}, which is no object"));
+    }
+    serde_json::from_value(json).map_err(|error| format!("the node said {shown:?}, which is not of the right form: {error}"))
+}
+
 impl Process {
     fn said(&self) -> String {
         self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    fn not_ready(&self, actual: &str) -> Failure {
-        // What it said last is often why, and may still be on its way.
-        thread::sleep(Duration::from_millis(50));
-        Failure::wrong("a line that says that it is ready (PROTOCOL.md, part 2)", format!("{actual}\n{}", self.said()))
+    fn not_ready(mut self, actual: &str) -> Failure {
+        // What it said last is often why, and may still be on its way; something that it has started may keep the stream open.
+        drop(self.stdin.take());
+        let (waiting, _) = (Instant::now(), self.child.kill());
+        while !self.listener.is_finished() && waiting.elapsed() < LAST_WORDS {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let said = self.said();
+        let errors = said.trim();
+        let errors = if errors.is_empty() { String::new() } else { format!("\nits standard error ends with:\n{errors}") };
+        Failure::wrong(
+            "one line, with `ready` and `level`, that says that it is ready (PROTOCOL.md, part 2)",
+            format!("{actual}{errors}"),
+        )
     }
 }
+
+/// How long what a node has said before its end may be on its way.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Keeps the end of what comes from a stream, until it ends.
 pub(crate) fn keep_the_end_of(mut stream: impl std::io::Read + Send + 'static, said: Said) -> JoinHandle<()> {

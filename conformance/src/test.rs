@@ -12,6 +12,7 @@ use aemp_proto::framing::Framing;
 use crate::case::Case;
 use crate::certificates::Certificates;
 use crate::failure::{Failure, Step};
+use crate::hidden::Hidden;
 use crate::peer::{Greets, Peer};
 use crate::subject::{Level, Start, Subject};
 use crate::wire::Log;
@@ -35,24 +36,38 @@ pub struct Bench {
     pub source: Source,
     /// How long to wait for what has to come.
     pub patience: Duration,
+    /// How long a node may take until it is ready.
+    pub starting: Duration,
+    /// The secret of a node that runs already: it belongs to somebody.
+    hidden: Option<Arc<Hidden>>,
     /// Nodes that were started and serve more than one case.
     shared: Mutex<HashMap<Start, Arc<Subject>>>,
     certificates: OnceLock<Step<Certificates>>,
 }
 
-/// How long a node may take until it is ready.
-const STARTING: Duration = Duration::from_secs(20);
+/// How long a node may take by default until it is ready.
+pub const STARTING: Duration = Duration::from_secs(20);
 
 impl Bench {
     /// A bench without nodes.
     pub fn new(source: Source, patience: Duration) -> Self {
-        Bench { source, patience, shared: Mutex::default(), certificates: OnceLock::new() }
+        let hidden = match &source {
+            Source::Running { secret, .. } => Some(Arc::new(Hidden::new(secret))),
+            Source::Command(_) => None,
+        };
+        let (shared, certificates) = (Mutex::default(), OnceLock::new());
+        Bench { source, patience, starting: STARTING, hidden, shared, certificates }
+    }
+
+    /// What nobody is to read in a report.
+    pub(crate) fn hidden(&self) -> Option<&Hidden> {
+        self.hidden.as_deref()
     }
 
     /// A node of its own, started now.
     fn start(&self, start: &Start) -> Step<Arc<Subject>> {
         match &self.source {
-            Source::Command(command) => Subject::start(command, start, STARTING).map(Arc::new),
+            Source::Command(command) => Subject::start(command, start, self.starting).map(Arc::new),
             Source::Running { .. } => Err(Failure::Unimplemented("this needs a node that the suite starts itself".into())),
         }
     }
@@ -104,7 +119,7 @@ impl<'b> Test<'b> {
     /// For one run of a case.
     pub fn new(bench: &'b Bench, case: &'b Case, framing: Framing) -> Self {
         Test {
-            log: Log::new(),
+            log: Log::new(bench.hidden.clone()),
             framing,
             patience: bench.patience,
             bench,

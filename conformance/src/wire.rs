@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hidden::Hidden;
+
 /// Whose octets these are, or what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +41,7 @@ pub struct Entry {
 pub struct Log {
     since: Instant,
     entries: Arc<Mutex<(Vec<Entry>, u32)>>,
+    hidden: Option<Arc<Hidden>>,
 }
 
 impl Log {
@@ -49,10 +52,15 @@ impl Log {
     /// Octets of what an entry means that are kept.
     const MEANING: usize = 2000;
 
-    /// A log that begins now.
-    #[expect(clippy::new_without_default, reason = "it depends on the time")]
-    pub fn new() -> Self {
-        Log { since: Instant::now(), entries: Arc::default() }
+    /// A log that begins now, and in which nobody can read this.
+    pub fn new(hidden: Option<Arc<Hidden>>) -> Self {
+        Log { since: Instant::now(), entries: Arc::default(), hidden }
+    }
+
+    /// A log that begins now, and in which nobody can read what nobody can read in this one.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Log::new(self.hidden.clone())
     }
 
     /// A number for a new connection.
@@ -65,8 +73,16 @@ impl Log {
     /// Adds something that passed.
     pub fn add(&self, connection: u32, direction: Direction, octets: &[u8], meaning: impl Into<String>) {
         let at = self.since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-        let shown = &octets[..octets.len().min(Self::OCTETS)];
         let mut meaning = meaning.into();
+        let without;
+        let mut octets = octets;
+        // Before anything is cut off: no part of it may stay.
+        if let Some(hidden) = &self.hidden {
+            meaning = hidden.in_text(&meaning);
+            without = hidden.in_octets(octets);
+            octets = &without;
+        }
+        let shown = &octets[..octets.len().min(Self::OCTETS)];
         let kept = shortened(&meaning, Self::MEANING).len();
         if kept < meaning.len() {
             meaning.replace_range(kept.., "…");

@@ -9,7 +9,6 @@ use crate::failure::{Failure, Step};
 use crate::peer::Peer;
 use crate::subject::{Feature, Level, Start};
 use crate::test::{Listener, Test};
-use crate::wire::Log;
 
 /// One handshake that is tried with the node under test, and how it must end.
 ///
@@ -104,7 +103,7 @@ pub(super) fn opened(t: &mut Test<'_>, table: &[Attempt], end: End, change: impl
 /// The next connection to any of the listeners.
 fn next(t: &mut Test<'_>, waiting: &[(&Attempt, Listener)]) -> Step<(usize, Peer)> {
     let until = Instant::now() + t.patience;
-    t.log = Log::new();
+    t.log = t.log.anew();
     while Instant::now() < until {
         for (at, (_, listener)) in waiting.iter().enumerate() {
             if let Some(peer) = t.accept_within(listener, Duration::ZERO)? {

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use aemp_conformance::faults::{Makers, Matrix, Trial};
 use aemp_conformance::report::text;
-use aemp_conformance::run::{Outcome, Verdict};
+use aemp_conformance::run::{Outcome, Planned, Verdict};
 use aemp_conformance::test::{Bench, Source};
 use aemp_conformance::{cases, faults, run};
+use aemp_proto::framing::Framing;
 use clap::Args;
 
-use super::selection::Selection;
+use super::selection::{Selection, jobs};
 use super::{Stop, say, write};
 
 #[derive(Args)]
@@ -26,16 +27,30 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
-        let entry = faults::find(&self.fault).ok_or_else(|| Stop(format!("there is no fault {:?}", self.fault)))?;
+        let entry = faults::find(&self.fault).ok_or_else(|| no_fault(&self.fault))?;
         faults::stand_in_front(&self.command, entry.fault())?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+fn no_fault(name: &str) -> Stop {
+    Stop(format!("--fault {name}: there is no such fault; `aemp-conformance faults --list` shows all names"))
+}
+
+const USAGE: &str = "aemp-conformance faults [OPTIONS] -- <CMD>...
+       aemp-conformance faults [OPTIONS] --list";
+
 #[derive(Args)]
+#[command(override_usage = USAGE)]
 pub(crate) struct Faults {
     #[command(flatten)]
     selection: Selection,
+    /// How many cases run at the same time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = jobs())]
+    jobs: u16,
+    /// Lists the faults that would be tried, and tries none
+    #[arg(long)]
+    list: bool,
     /// Only faults whose names have this in them; may be given more than once
     #[arg(long, value_name = "TEXT")]
     fault: Vec<String>,
@@ -49,23 +64,32 @@ pub(crate) struct Faults {
     #[arg(long, requires = "check")]
     each_case_once: bool,
     /// The command that starts a right node
-    #[arg(last = true, value_name = "CMD", required = true)]
+    #[arg(last = true, value_name = "CMD", required_unless_present = "list")]
     command: Vec<String>,
 }
 
 impl Faults {
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
+        let unknown = |name: &&String| !faults::all().iter().any(|entry| entry.name.contains(name.as_str()));
+        if let Some(name) = self.fault.iter().find(unknown) {
+            return Err(no_fault(name));
+        }
+        let names: Vec<_> = run::plan(&cases::all(), &[Framing::Json], |_| true).iter().map(Planned::name).collect();
+        self.selection.check(&names)?;
+        if self.list {
+            faults::all().iter().filter(|entry| self.picks(entry.name)).for_each(|entry| say(entry.name));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let known = self.check.as_ref().map(|path| read(path)).transpose()?;
         let own = std::env::current_exe().map_err(|error| Stop(format!("this program cannot be found: {error}")))?;
-        let patience = self.selection.patience()?;
+        let patience = self.selection.patience;
         let (declared, _) = run::declared(&Bench::new(Source::Command(self.command.clone()), patience))?;
-        let makers =
-            Makers { suite: &own, command: &self.command, declared: &declared, jobs: self.selection.jobs(), patience };
+        let makers = Makers { suite: &own, command: &self.command, declared: &declared, jobs: self.jobs.into(), patience };
         let planned = run::plan(&cases::all(), &declared.framings()[..1], |name| self.selection.wants(name));
         let controls = makers.control(&planned)?;
         for failed in controls.iter().filter(|outcome| outcome.is_unexpected()) {
             say(format_args!("fails with a right node behind the front:\n{}", text::describe(failed, None)));
         }
-        let known = self.check.as_ref().map(|path| read(path)).transpose()?;
         let known = known
             .map(|all| all.part(|fault, case| self.picks(fault) && planned.iter().any(|planned| planned.case.name == case)));
         let trials = |wanted: &dyn Fn(&str, &str) -> bool| -> Vec<Trial> {
@@ -111,8 +135,7 @@ impl Faults {
 }
 
 fn read(path: &Path) -> Result<Matrix, Stop> {
-    let read = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| Matrix::read(&text));
-    read.map_err(|error| Stop(format!("{}: {error}", path.display())))
+    Matrix::read(&super::read(path)?).map_err(|error| Stop(format!("{}: {error}", path.display())))
 }
 
 /// How many faults a case is tried with: some meet what they spoil by chance.

@@ -1,35 +1,52 @@
 //! `aemp-conformance node`.
 
-use std::net::ToSocketAddrs as _;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aemp_conformance::cases;
-use aemp_conformance::run;
+use aemp_conformance::run::{self, Declared, Planned};
 use aemp_conformance::subject::{Feature, Level, Subject};
 use aemp_conformance::test::{Bench, Source};
 use aemp_proto::framing::Framing;
 use clap::Args;
 
-use super::selection::Selection;
+use super::reporting::Reporting;
+use super::selection::{Selection, jobs, seconds};
 use super::{Stop, say};
 
+const FRAMINGS: [Framing; 3] = [Framing::Json, Framing::Cbor, Framing::Storable];
+
+const USAGE: &str = "aemp-conformance node [OPTIONS] -- <CMD>...
+       aemp-conformance node [OPTIONS] --connect <HOST:PORT> --secret-file <FILE>
+       aemp-conformance node [OPTIONS] --list";
+
 #[derive(Args)]
+#[command(override_usage = USAGE)]
 pub(crate) struct Node {
     #[command(flatten)]
     selection: Selection,
-    /// The address of a node that runs already
+    /// How many cases run at the same time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = jobs())]
+    jobs: u16,
+    /// Seconds until a node has to be ready that the suite starts
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    starting: Duration,
+    #[command(flatten)]
+    reporting: Reporting,
+    /// The address of a node that runs already. What needs a node that the suite starts itself is reported as unimplemented
     #[arg(long, value_name = "HOST:PORT", requires = "secret_file", conflicts_with = "command")]
     connect: Option<String>,
     /// A file with the secret of that node, whose last line end does not count
-    #[arg(long, value_name = "FILE", requires = "connect")]
+    #[arg(long, value_name = "FILE", requires = "connect", conflicts_with = "command")]
     secret_file: Option<PathBuf>,
-    /// The highest level to test: of that node; or below that which the program says it has
+    /// The highest level to test: of that node, if not transport; or below that which the program says it has
     #[arg(long, value_enum)]
     level: Option<Level>,
     /// What that node can do besides; may be given more than once
-    #[arg(long, value_enum, value_name = "FEATURE", requires = "connect")]
+    #[arg(long, value_enum, value_name = "FEATURE", requires = "connect", conflicts_with = "command")]
     feature: Vec<Feature>,
     /// Only this framing; may be given more than once. By default all that the node has
     #[arg(long, value_name = "NAME", value_parser = framing)]
@@ -48,34 +65,78 @@ impl Node {
         let (Some(address), Some(file)) = (&self.connect, &self.secret_file) else {
             return Ok(Source::Command(self.command.clone()));
         };
-        let found = address.to_socket_addrs().ok().and_then(|mut found| found.next());
-        let address = found.ok_or_else(|| Stop(format!("--connect: {address} is no address")))?;
-        let secret =
-            std::fs::read_to_string(file).map_err(|error| Stop(format!("--secret-file {}: {error}", file.display())))?;
-        let secret = secret.strip_suffix('\n').map_or(&*secret, |line| line.strip_suffix('\r').unwrap_or(line));
-        let secret = secret.chars().map(|char| u8::try_from(u32::from(char))).collect::<Result<_, _>>();
-        let secret = secret.map_err(|_| Stop("--secret-file: it has a character above U+00FF [AUTH-23]".into()))?;
+        let secret = read_secret(file)?;
         let features = [&self.feature[..], &[Feature::Listen]].concat();
+        let address = self.reached(address)?;
         let subject = Subject::running(address, self.level.unwrap_or(Level::Transport), &features);
         Ok(Source::Running { subject: Arc::new(subject), secret })
     }
 
+    /// The address behind a name at which somebody listens: a host may have several.
+    fn reached(&self, name: &str) -> Result<SocketAddr, Stop> {
+        let found = name.to_socket_addrs().map_err(|error| Stop(format!("--connect {name}: no such HOST:PORT: {error}")))?;
+        let mut refused = "the host has no address".to_owned();
+        for address in found {
+            match TcpStream::connect_timeout(&address, self.selection.patience) {
+                Ok(_) => return Ok(address),
+                Err(error) => refused = error.to_string(),
+            }
+        }
+        Err(Stop(format!("--connect {name}: no node listens there: {refused}")))
+    }
+
+    fn framings(&self, declared: &Declared) -> Result<Vec<Framing>, Stop> {
+        let has = declared.framings();
+        if let Some(lacks) = self.framing.iter().find(|framing| !has.contains(framing)) {
+            let has = has.iter().map(|framing| framing.name()).collect::<Vec<_>>().join(", ");
+            return Err(Stop(format!("--framing {lacks}: the node has {has} only")));
+        }
+        Ok(has.into_iter().filter(|framing| self.framing.is_empty() || self.framing.contains(framing)).collect())
+    }
+
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
-        if self.selection.list {
-            for case in cases::all().into_iter().filter(|case| self.selection.wants(case.name)) {
-                say(format_args!("{} ({:?}) {}\n    {}", case.name, case.level, case.proves.join(" "), case.about));
+        let all = cases::all();
+        let names: Vec<_> = run::plan(&all, &FRAMINGS, |_| true).iter().map(Planned::name).collect();
+        self.selection.check(&names)?;
+        if self.reporting.list {
+            let framings = if self.framing.is_empty() { &FRAMINGS[..] } else { &self.framing };
+            for case in
+                all.into_iter().filter(|case| !run::plan(&[*case], framings, |name| self.selection.wants(name)).is_empty())
+            {
+                let needs: String = case.needs.iter().map(|feature| format!(", {}", feature.name())).collect();
+                let level = case.level.name();
+                say(format_args!("{} ({level}{needs}) {}\n    {}", case.name, case.proves.join(" "), case.about));
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let bench = Bench::new(self.source()?, self.selection.patience()?);
+        let expected = self.reporting.prepare()?;
+        let mut bench = Bench::new(self.source()?, self.selection.patience);
+        bench.starting = self.starting;
         let (mut declared, ready) = run::declared(&bench)?;
         declared.level = self.level.map_or(declared.level, |level| level.min(declared.level));
-        let has = declared.framings();
-        let framings: Vec<_> = if self.framing.is_empty() { has } else { self.framing.clone() };
-        let planned = run::plan(&cases::all(), &framings, |name| self.selection.wants(name));
-        let planned = self.selection.order(&planned);
-        let mut report = self.selection.report(&ready.name, &ready.version, Some(ready.clone()), planned.len())?;
-        run::run(&bench, &planned, &declared, self.selection.jobs(), |outcome| report.take(outcome));
-        report.end()
+        let framings = self.framings(&declared)?;
+        let planned = run::plan(&all, &framings, |name| self.selection.wants(name));
+        if planned.is_empty() {
+            return Err(Stop("nothing is left to run: the node does not have the framing that is picked".into()));
+        }
+        let planned = self.reporting.order(&planned);
+        let tested = (&*ready.name, &*ready.version);
+        let mut report = self.reporting.report(expected, tested, Some(ready.clone()), planned.len());
+        let jobs = if self.reporting.first { 1 } else { self.jobs.into() };
+        run::run(&bench, &planned, &declared, jobs, |outcome| report.take(outcome));
+        report.end(&names)
     }
+}
+
+/// The octets of a secret that is given as a text.
+fn read_secret(file: &Path) -> Result<Vec<u8>, Stop> {
+    let refused = |what: &str| Stop(format!("--secret-file {}: {what}", file.display()));
+    let octets = std::fs::read(file).map_err(|error| refused(&format!("it cannot be read: {error}")))?;
+    let text = String::from_utf8(octets).map_err(|_| refused("it is no text in UTF-8"))?;
+    let text = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    if text.is_empty() {
+        return Err(refused("it has no secret in it, and no node may use an empty one [AUTH-20]"));
+    }
+    let octets = text.chars().map(|char| u8::try_from(u32::from(char))).collect::<Result<_, _>>();
+    octets.map_err(|_| refused("a secret has no characters above U+00FF [AUTH-23]"))
 }

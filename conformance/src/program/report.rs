@@ -21,9 +21,8 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
         let read = |path: &PathBuf| -> Result<Results, Stop> {
-            let failed = |error: &dyn std::fmt::Display| Stop(format!("{}: {error}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-            serde_json::from_str(&text).map_err(|error| failed(&error))
+            let read = serde_json::from_str(&super::read(path)?);
+            read.map_err(|error| Stop(format!("{} is nothing that --json has written: {error}", path.display())))
         };
         let results = self.results.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         write(&self.html, &html::write(&results))?;

@@ -5,16 +5,23 @@ use std::process::ExitCode;
 
 use aemp_conformance::codec;
 use aemp_conformance::codec::faults::Fault;
-use aemp_conformance::vectors;
+use aemp_conformance::vectors::asking::{self, END};
+use aemp_conformance::vectors::{self, case::Case};
 use clap::Args;
 
+use super::reporting::Reporting;
 use super::selection::Selection;
 use super::{Stop, say};
 
 #[derive(Args)]
+#[command(
+    override_usage = "aemp-conformance vectors [OPTIONS] -- <CMD>...\n       aemp-conformance vectors [OPTIONS] --list"
+)]
 pub(crate) struct Vectors {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    reporting: Reporting,
     /// The command that starts a program that answers, as PROTOCOL.md describes
     #[arg(last = true, value_name = "CMD", required_unless_present = "list")]
     command: Vec<String>,
@@ -22,25 +29,26 @@ pub(crate) struct Vectors {
 
 impl Vectors {
     pub(crate) fn run(&self) -> Result<ExitCode, Stop> {
-        let mut cases = vectors::all(self.selection.seed.unwrap_or_default());
+        let mut cases = vectors::all(self.reporting.seed.unwrap_or_default());
+        let mut names: Vec<_> = cases.iter().map(Case::full_name).collect();
+        self.selection.check(&names)?;
+        names.push(END.into());
         cases.retain(|case| self.selection.wants(&case.full_name()));
-        if self.selection.list {
+        if self.reporting.list {
             for case in cases {
-                let requirements = case.requirements.join(" ");
-                say(format_args!("{} ({:?}) {requirements}\n    {}", case.full_name(), case.level, case.about));
+                let (level, requirements) = (case.level.name(), case.requirements.join(" "));
+                say(format_args!("{} ({level}) {requirements}\n    {}", case.full_name(), case.about));
             }
             return Ok(ExitCode::SUCCESS);
         }
-        if cases.is_empty() {
-            return Err(Stop("no case ran: see --list for their names".into()));
-        }
-        let cases = self.selection.order(&cases);
-        let mut report = self.selection.report(&self.command.join(" "), "", None, cases.len() + 1)?;
-        vectors::asking::run(&self.command, &cases, self.selection.patience()?, |outcome| {
+        let expected = self.reporting.prepare()?;
+        let cases = self.reporting.order(&cases);
+        let mut report = self.reporting.report(expected, (&self.command.join(" "), ""), None, cases.len() + 1);
+        asking::run(&self.command, &cases, self.selection.patience, |outcome| {
             // The program answers in one go: what is not wanted any more is left out.
             let _ = report.take(outcome);
-        });
-        report.end()
+        })?;
+        report.end(&names)
     }
 }
 

@@ -7,23 +7,30 @@ use crate::run::{Outcome, Verdict};
 
 /// The run as XML.
 pub fn write(results: &Results) -> String {
-    let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\">\n", escape(&results.name));
+    let all: Vec<_> = results.outcomes.iter().collect();
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" {}>\n",
+        escape(format!("{} {}", results.name, results.version).trim()),
+        counts(&all)
+    );
     for (heading, outcomes) in by_chapter(results) {
-        let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
-        let _ = writeln!(
-            xml,
-            "<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">",
-            escape(heading),
-            outcomes.len(),
-            count(|outcome| outcome.is_unexpected() && outcome.verdict != Verdict::Error),
-            count(|outcome| outcome.verdict == Verdict::Error),
-            count(Outcome::is_skipped),
-        );
+        let _ = writeln!(xml, "<testsuite name=\"{}\" {}>", escape(heading), counts(&outcomes));
         outcomes.iter().for_each(|outcome| one(&mut xml, outcome));
         xml.push_str("</testsuite>\n");
     }
     xml.push_str("</testsuites>\n");
     xml
+}
+
+fn counts(outcomes: &[&Outcome]) -> String {
+    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+    format!(
+        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
+        outcomes.len(),
+        count(|outcome| outcome.is_unexpected() && outcome.verdict != Verdict::Error),
+        count(|outcome| outcome.verdict == Verdict::Error),
+        count(Outcome::is_skipped),
+    )
 }
 
 fn one(xml: &mut String, outcome: &Outcome) {
@@ -38,8 +45,12 @@ fn one(xml: &mut String, outcome: &Outcome) {
         Verdict::NotStrict => "system-out",
         _ => return xml.push_str("/>\n"),
     };
-    let message = outcome.findings.first().map_or("", |finding| &finding.actual);
-    let message = if element == "system-out" { String::new() } else { format!(" message=\"{}\"", escape(message)) };
+    let message = match (&outcome.unexpected_pass, &outcome.expected_to_fail) {
+        (Some(reason), _) => format!("it passes, and was expected to fail: {reason}"),
+        (_, Some(reason)) => format!("expected to fail: {reason}"),
+        _ => outcome.findings.first().map(|finding| finding.actual.clone()).unwrap_or_default(),
+    };
+    let message = if element == "system-out" { String::new() } else { format!(" message=\"{}\"", escape(&message)) };
     let _ = writeln!(xml, "><{element}{message}>{}</{element}></testcase>", escape(&text::describe(outcome, None)));
 }
 

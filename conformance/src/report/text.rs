@@ -32,6 +32,12 @@ pub fn word(verdict: Verdict) -> &'static str {
 pub fn describe(outcome: &Outcome, width: Option<usize>) -> String {
     let mut text = format!("{}: {}\n", word(outcome.verdict), outcome.name());
     paragraph(&mut text, "  ", &outcome.about, width);
+    if let Some(reason) = &outcome.unexpected_pass {
+        paragraph(&mut text, "  it was expected to fail: ", reason, width);
+    }
+    if let Some(reason) = &outcome.expected_to_fail {
+        paragraph(&mut text, "  this was expected: ", reason, width);
+    }
     for finding in &outcome.findings {
         if let (Some(id), Some(sentence)) = (&finding.requirement, &finding.sentence) {
             paragraph(&mut text, &format!("  [{id}] "), sentence, width);
@@ -58,7 +64,13 @@ pub fn describe(outcome: &Outcome, width: Option<usize>) -> String {
             let _ = writeln!(text, "    {line}");
         }
     }
-    text
+    visible(&text)
+}
+
+/// The text as no terminal takes it for anything else: control characters become visible ones.
+pub fn visible(text: &str) -> String {
+    let is_text = |char: char| !char.is_control() || matches!(char, '\n' | '\t');
+    text.chars().flat_map(|char| if is_text(char) { vec![char] } else { char.escape_default().collect() }).collect()
 }
 
 fn entry(text: &mut String, entry: &Entry, width: Option<usize>) {
@@ -107,8 +119,8 @@ fn paragraph(text: &mut String, before: &str, words: &str, width: Option<usize>)
 /// What is shown of an outcome while the suite runs; nothing of what is as it should be, unless `all` is wanted.
 pub fn shown(outcome: &Outcome, all: bool, width: Option<usize>) -> Option<String> {
     let line = |text: &str| Some(format!("{text}: {}", outcome.name()));
-    if outcome.unexpected_pass.is_some() {
-        return line("UNEXPECTED PASS");
+    if let Some(reason) = &outcome.unexpected_pass {
+        return Some(format!("UNEXPECTED PASS: {} (expected to fail: {reason})", outcome.name()));
     }
     match (outcome.verdict, &outcome.expected_to_fail) {
         (Verdict::Fail, Some(reason)) => all.then(|| format!("expected failure: {} ({reason})", outcome.name())),
@@ -116,7 +128,7 @@ pub fn shown(outcome: &Outcome, all: bool, width: Option<usize>) -> Option<Strin
         (Verdict::Unimplemented, _) if all => Some(format!(
             "unimplemented: {}: {}",
             outcome.name(),
-            outcome.findings.first().map_or("", |finding| &finding.actual)
+            visible(outcome.findings.first().map_or("", |finding| &finding.actual))
         )),
         (verdict, _) if all => line(word(verdict)),
         _ => None,
@@ -125,7 +137,7 @@ pub fn shown(outcome: &Outcome, all: bool, width: Option<usize>) -> Option<Strin
 
 /// The last lines of a run: how many there are of each verdict, by chapter and in all, and what failed.
 pub fn summary(results: &Results) -> String {
-    let mut text = format!("{} {}\n", results.name, results.version);
+    let mut text = visible(format!("{} {}", results.name, results.version).trim()) + "\n";
     // What nothing came to needs no column.
     let counts = results.counts();
     let columns: Vec<_> =
@@ -153,8 +165,10 @@ pub fn summary(results: &Results) -> String {
         let _ = writeln!(text, "{expected} of the failures {} expected.", if expected == 1 { "was" } else { "were" });
     }
     for outcome in results.unexpected() {
-        let what = if outcome.unexpected_pass.is_some() { "unexpected pass" } else { word(outcome.verdict) };
-        let _ = writeln!(text, "{what}: {}", outcome.name());
+        let _ = match &outcome.unexpected_pass {
+            Some(reason) => writeln!(text, "unexpected pass: {} (expected to fail: {reason})", outcome.name()),
+            None => writeln!(text, "{}: {}", word(outcome.verdict), outcome.name()),
+        };
     }
     text.pop();
     text

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::case::{Case, Question, Verdict};
 use super::judging::judge;
 use super::program::{Program, shortened};
-use crate::failure::Failure;
+use crate::failure::{Failure, Step};
 use crate::run::{self, Outcome};
 use crate::subject::Level;
 use crate::wire::{Direction, Entry};
@@ -22,13 +22,19 @@ pub const END: &str = "program/ends";
 /// Asks a program all questions of these cases, and tells each outcome as it comes.
 ///
 /// A program that gives no answer to a question is started again, and asked those behind it.
-pub fn run(command: &[String], cases: &[Case], patience: Duration, mut tell: impl FnMut(Outcome)) {
+///
+/// # Errors
+///
+/// When it cannot be started at all: then nothing is told.
+pub fn run(command: &[String], cases: &[Case], patience: Duration, mut tell: impl FnMut(Outcome)) -> Step {
     let lines: Arc<[String]> = lines(cases).into();
-    let mut asking = Asking { command, lines: lines.clone(), patience, next: 0, program: None, failures: 0 };
+    let program = Some(Program::start(command, lines.clone(), 0, patience)?);
+    let mut asking = Asking { command, lines, patience, next: 0, program, failures: 0 };
     for case in cases {
         tell(asking.case(case));
     }
     tell(asking.end());
+    Ok(())
 }
 
 /// The requests, each with its line end.

@@ -88,7 +88,7 @@ fn head(page: &mut String, run: &Results) {
         write!(page, "<article><h2>{} <small>{}</small></h2>\n<p class=\"soft\">", escape(&run.name), escape(&run.version));
     if let Some(ready) = &run.declared {
         let features: Vec<_> = ready.features().into_iter().map(Feature::name).collect();
-        let _ = write!(page, "level {} · {} · ", format!("{:?}", ready.level).to_lowercase(), escape(&features.join(", ")));
+        let _ = write!(page, "level {} · {} · ", ready.level.name(), escape(&features.join(", ")));
     }
     let _ = write!(page, "suite {}", escape(&run.suite));
     if let Some(seed) = run.seed {
