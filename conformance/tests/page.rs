@@ -34,6 +34,8 @@ check(!/url\(|@import/.test(document.querySelector("style").textContent), "the s
 check(shown() === 60 && told() === "60 of 60", `all: ${shown()}, ${told()}`);
 type("sample/case-1");
 check(shown() === 22 && told() === "22 of 60", `by name: ${shown()}`);
+const rowsLeft = () => document.querySelectorAll(".matrix tr:has(a):not([hidden])").length;
+check(rowsLeft() === 11, `rows of the matrix by name: ${rowsLeft()}`);
 type("swordfish Number-9 "); // In what passed, and in two cases.
 check(shown() === 2, `by two words: ${shown()}`);
 type("no such word");

@@ -4,6 +4,8 @@ const text = document.getElementById("text");
 const boxes = [...form.querySelectorAll("input[type=checkbox]")];
 const cases = [...document.querySelectorAll(".case")];
 const chapters = [...document.querySelectorAll("section.chapter")];
+const named = (link) => document.getElementById(decodeURIComponent(link.hash.slice(1)));
+const rows = [...document.querySelectorAll(".matrix tr:has(a)")].map((row) => [row, [...row.querySelectorAll("a")].map(named)]);
 let words;
 
 function filter() {
@@ -16,6 +18,7 @@ function filter() {
     shown += !one.hidden;
   }
   for (const chapter of chapters) chapter.hidden = !chapter.querySelector(".case:not([hidden])");
+  for (const [row, ofRow] of rows) row.hidden = ofRow.every((one) => one.hidden);
   document.getElementById("shown").textContent = `${shown} of ${cases.length}`;
 }
 
