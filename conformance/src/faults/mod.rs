@@ -7,8 +7,10 @@
 mod catalogue;
 mod front;
 mod handshake;
+mod judge;
 mod matrix;
 mod packets;
+mod secured;
 mod streams;
 mod trial;
 
@@ -19,6 +21,7 @@ pub use trial::{Makers, Trial};
 
 use aemp_proto::value::Value;
 
+use self::secured::Secures;
 use crate::subject::Start;
 
 /// What the front does with something that passes.
@@ -158,6 +161,8 @@ pub struct Fault {
     pub(crate) octets_in: Option<OnOctets>,
     /// What is wrong with data connections behind their handshake.
     pub(crate) streams: Streams,
+    /// What is wrong with TLS. The front ends it then.
+    pub(crate) secures: Option<Secures>,
     /// Says an address, and does not listen there.
     pub(crate) unreachable: bool,
     /// Does not pass on that the node has closed.
@@ -173,6 +178,10 @@ pub struct Fault {
 impl Fault {
     fn streams(streams: Streams) -> Self {
         Fault { streams, ..Fault::default() }
+    }
+
+    fn secures(secures: Secures) -> Self {
+        Fault { secures: Some(secures), ..Fault::default() }
     }
 
     fn start(change: impl Fn(&mut Start) + Send + 'static) -> Self {
