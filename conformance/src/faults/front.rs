@@ -187,8 +187,11 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
                     shared.by_node.add(&between.peer, &to);
                 }
             }
-            drop((between, fault));
-            if to.write_all(&passed.forward).is_err() {
+            drop(fault);
+            let written = to.write_all(&passed.forward);
+            // TLS may begin as soon as both sides have greeted, and comes behind the greetings.
+            drop(between);
+            if written.is_err() {
                 was_reset = true;
                 break;
             }

@@ -168,13 +168,14 @@ impl Secured {
         let (from, to) = if way == Way::In { (&self.other, &self.node) } else { (&self.node, &self.other) };
         let mut said = false;
         let mut piece = vec![0; 65536];
-        if way == Way::In
-            && let Some(answer) = self.answers.and_then(|answers| answers(&octets))
-        {
-            let _ = socket.write_all(&answer);
-            octets.clear();
-        }
+        let mut answers = self.answers.filter(|_| way == Way::In);
         loop {
+            if let Some(answers) = answers.take_if(|_| !octets.is_empty())
+                && let Some(answer) = answers(&octets)
+            {
+                let _ = socket.write_all(&answer);
+                octets.clear();
+            }
             let Ok(taken) = from.take(&octets) else {
                 if self.closes == Closes::UnlessFailed {
                     let _ = io::copy(&mut socket, &mut io::sink());
