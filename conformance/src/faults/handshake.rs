@@ -143,6 +143,7 @@ fn wants_tls(lines: &Lines) -> bool {
     first.is_some_and(|line| asks(&line))
 }
 
-fn lines(lines: &[Vec<u8>]) -> Option<[&[u8]; 2]> {
+/// The two lines of a greeting, when both have come.
+pub(super) fn lines(lines: &[Vec<u8>]) -> Option<[&[u8]; 2]> {
     Some([lines.first()?, lines.get(1)?])
 }

@@ -4,8 +4,10 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aemp_proto::auth::{Method, Transcript};
 use rustls::{Connection, Error, ProtocolVersion};
 
+use super::handshake::lines;
 use super::judge::{Judging, Names, Takes, Trust};
 use super::{Between, Way};
 use crate::certificates::{self, Identity};
@@ -59,6 +61,8 @@ pub(crate) struct Secures {
     pub(crate) versions: Versions,
     /// Which part it plays, with its own nonce and that of the other side; true: it has opened the connection.
     pub(crate) part: fn(&[u8], &[u8], bool) -> Part,
+    /// Takes any authentication line for one that is right.
+    pub(crate) believes: bool,
     /// Says a server name.
     pub(crate) names_server: bool,
     /// Changes the first octets that it sends.
@@ -78,6 +82,7 @@ impl Default for Secures {
             unproven: &[],
             versions: BOTH,
             part: |own, other, _| by_nonces(own, other),
+            believes: false,
             names_server: false,
             first_octets: None,
             answers: None,
@@ -145,6 +150,7 @@ impl Securing {
             node: End::new(to_node.connection()?, node)?,
             other: End::new(to_other.connection()?, other)?,
             closes: self.wrong.closes,
+            proof: self.wrong.believes.then(|| proof(between)).flatten(),
             answers: self.wrong.answers,
         };
         // Whoever is the TLS client begins; that it cannot is seen when something is read.
@@ -159,7 +165,24 @@ pub(super) struct Secured {
     node: End,
     other: End,
     closes: Closes,
+    /// What the node is shown in the place of the method and the token of the other side.
+    proof: Option<String>,
     answers: Option<Answer>,
+}
+
+/// The method of TLS, and the token by which the other side of the node is right.
+fn proof(between: &Between) -> Option<String> {
+    let transcript = Transcript { own: lines(&between.other.seen)?, other: lines(&between.node.sent)? };
+    let token = Method::TlsSha3_512.token(&transcript, None)?;
+    Some(format!("{};{}", Method::TlsSha3_512, *token))
+}
+
+/// The same authentication line with this method and token, when it has come; then what comes is to pass as it is.
+fn proven(held: &mut Vec<u8>, proof: &str) -> Option<Vec<u8>> {
+    let end = held.iter().position(|octet| *octet == b'\n')?;
+    let behind = held.split_off(end);
+    let framing = held.rsplit(|octet| *octet == b';').next().unwrap_or_default();
+    Some([proof.as_bytes(), b";", framing, &behind].concat())
 }
 
 impl Secured {
@@ -168,6 +191,7 @@ impl Secured {
         let (from, to) = if way == Way::In { (&self.other, &self.node) } else { (&self.node, &self.other) };
         let mut said = false;
         let mut piece = vec![0; 65536];
+        let (mut proof, mut held) = (self.proof.as_deref().filter(|_| way == Way::In), Vec::new());
         let mut answers = self.answers.filter(|_| way == Way::In);
         loop {
             if let Some(answers) = answers.take_if(|_| !octets.is_empty())
@@ -176,12 +200,18 @@ impl Secured {
                 let _ = socket.write_all(&answer);
                 octets.clear();
             }
-            let Ok(taken) = from.take(&octets) else {
+            let Ok(mut taken) = from.take(&octets) else {
                 if self.closes == Closes::UnlessFailed {
                     let _ = io::copy(&mut socket, &mut io::sink());
                 }
                 return false;
             };
+            if let Some(shown) = proof {
+                held.append(&mut taken.plain);
+                if let Some(line) = proven(&mut held, shown) {
+                    (taken.plain, proof) = (line, None);
+                }
+            }
             if to.pass(&taken.plain).is_err() {
                 return true;
             }

@@ -26,6 +26,7 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("does not verify that a peer has the key of its certificate", |_| unproven(&[TLSv1_2, TLSv1_3])),
     Entry::new("does not verify with TLS 1.2 that a peer has the key", |_| unproven(&[TLSv1_2])),
     Entry::new("does not verify with TLS 1.3 that a peer has the key", |_| unproven(&[TLSv1_3])),
+    Entry::new("accepts any token within TLS", |_| Fault::secures(Secures { believes: true, ..Secures::default() })),
     // What it shows.
     Entry::new("presents a certificate that it has made itself", |_| presents(Presents::Another)),
     Entry::new("presents no certificate as the TLS client", |_| presents(Presents::Nothing)),
