@@ -1,12 +1,13 @@
 //! Certificates for TLS, made for one run, in a folder that goes away with it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::failure::{Failure, Step};
@@ -20,6 +21,19 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What stands in a file that a node was told to present: a certificate and its key.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or not as the suite writes such files.
+    pub fn read(path: &Path) -> Step<Self> {
+        let pem = fs::read_to_string(path).map_err(|error| Failure::suite(path.display(), &error))?;
+        let unusable = |error: &dyn std::fmt::Display| Failure::Suite(format!("{}: {error}", path.display()));
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| unusable(&error))?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| unusable(&error))?;
+        Ok(Identity { certificate, key: key.secret_pkcs8_der().to_vec(), pem })
+    }
+
     /// What is presented.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![self.certificate.clone()]

@@ -10,9 +10,10 @@
 //! | [`diagnosis`] | what is usually wrong with a token |
 //! | [`hidden`] | a secret that nobody is to read in a report |
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
+//! | [`certificates`] | certificates for TLS, made for one run |
+//! | [`tls`] | one side of TLS, right or wrong |
 //! | [`peer`] | the suite's side of one connection |
 //! | [`subject`] | the node under test: how it is started, and what it says it can do |
-//! | [`certificates`] | certificates for TLS, made for one run |
 //! | [`test`](mod@test) | what a case has in its hands while it runs |
 //! | [`case`] | what a case is |
 //! | [`written`] | what a sender must and must not do, looked for in octets |
@@ -44,6 +45,7 @@ pub mod requirement;
 pub mod run;
 pub mod subject;
 pub mod test;
+pub mod tls;
 pub mod vectors;
 pub mod wire;
 pub mod written;

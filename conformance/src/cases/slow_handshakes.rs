@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::tls::{Network, greets, network};
 use crate::case::Case;
 use crate::failure::{Failure, Step, check};
-use crate::peer::{Part, Peer};
+use crate::peer::Peer;
 use crate::subject::Feature::{Cbor, Listen, Storable, Tls};
 use crate::subject::Start;
 use crate::test::Test;
+use crate::tls::Part;
 
 /// How long a handshake may take where a case waits for that.
 const HANDSHAKE: Duration = Duration::from_secs(1);

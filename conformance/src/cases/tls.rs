@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use rustls::version::{TLS12, TLS13};
-use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use rustls::ProtocolVersion;
 
 use super::attempt::{hears_out, met};
 use crate::case::Case;
 use crate::certificates::{Certificates, Identity};
 use crate::failure::{Breaks as _, Failure, Step, check};
-use crate::peer::Part::{self, Client, Server};
 use crate::peer::{Peer, Secured};
 use crate::subject::Feature::{Listen, Tls};
 use crate::subject::Start;
 use crate::test::Test;
+use crate::tls::Part::{self, Client, Server};
+use crate::tls::{BOTH, OLDER, Versions};
 
 /// How the nodes of a network know each other.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +27,6 @@ pub(super) enum Network {
     /// The same, and they are bound to node IDs.
     Bound,
 }
-
-/// The versions that the suite has, unless a case says otherwise.
-pub(super) const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 const OTHERS: &[Case] = &[
     other("tls/asks-for-it", &["TLS-1"], "A node that wants TLS greets with the key tls and the value 1.0.", |t| {
@@ -271,12 +268,7 @@ pub(super) fn greets(peer: &mut Peer, part: Part) -> Step {
 }
 
 /// The whole handshake, with TLS.
-pub(super) fn secured(
-    peer: &mut Peer,
-    part: Part,
-    identity: Option<&Identity>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> Step<Secured> {
+pub(super) fn secured(peer: &mut Peer, part: Part, identity: Option<&Identity>, versions: Versions) -> Step<Secured> {
     greets(peer, part)?;
     let secured = peer.secure(part, identity, versions)?;
     let other = if part == Client { "server" } else { "client" };
@@ -301,7 +293,7 @@ fn older(t: &mut Test<'_>, part: Part) -> Step {
     let certificates = t.certificates()?;
     let mut peer = on(t, Network::Shared)?;
     greets(&mut peer, part)?;
-    if let Err(failure) = peer.secure(part, Some(&certificates.shared), &[&TLS12])? {
+    if let Err(failure) = peer.secure(part, Some(&certificates.shared), OLDER)? {
         t.log.note(0, format!("TLS: {failure}"));
         t.outcome("refused");
         return peer.expect_end().breaks("TLS-6");

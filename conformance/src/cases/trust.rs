@@ -2,15 +2,16 @@
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 
-use super::tls::{BOTH, Network, greets, on, secured};
+use super::tls::{Network, greets, on, secured};
 use crate::case::{Case, End};
 use crate::certificates::{Certificates, Identity, Issued};
 use crate::failure::{Breaks as _, Failure, Step, check};
-use crate::peer::Part::{self, Client, Server};
 use crate::peer::Peer;
 use crate::subject::Feature::{Listen, Tls};
 use crate::subject::Level::Transport;
 use crate::test::Test;
+use crate::tls::Part::{self, Client, Server};
+use crate::tls::{BOTH, NEWEST, OLDER, Versions};
 
 /// What the suite presents: to be made for the ID under which it greets.
 type Presents = fn(&Certificates, &str) -> Step<Option<Identity>>;
@@ -23,6 +24,14 @@ struct Row {
     network: Network,
     part: Part,
     presents: Presents,
+    versions: Versions,
+}
+
+impl Row {
+    /// The same with one version of TLS alone.
+    const fn with(self, versions: Versions) -> Self {
+        Row { versions, ..self }
+    }
 }
 
 /// Handshakes after which an echo is answered.
@@ -102,7 +111,7 @@ const TRUSTED: &[Row; 9] = &[
 ];
 
 /// Handshakes that must fail.
-const REFUSED: &[Row; 19] = &[
+const REFUSED: &[Row; 26] = &[
     row(
         "tls/no-certificate",
         &["TLS-5", "TLS-6"],
@@ -213,7 +222,7 @@ const REFUSED: &[Row; 19] = &[
         "Who presents the shared certificate as a TLS client, and does not have its key, is refused.",
         Network::Shared,
         Client,
-        |c, _| Ok(Some(c.shared.with_key_of(&c.foreign))),
+        copied,
     ),
     row(
         "tls/copied-as-server",
@@ -221,7 +230,7 @@ const REFUSED: &[Row; 19] = &[
         "Who presents the shared certificate as a TLS server, and does not have its key, is refused.",
         Network::Shared,
         Server,
-        |c, _| Ok(Some(c.shared.with_key_of(&c.foreign))),
+        copied,
     ),
     row(
         "tls/copied-from-a-member",
@@ -231,6 +240,69 @@ const REFUSED: &[Row; 19] = &[
         Client,
         |c, _| Ok(Some(c.suite.with_key_of(&c.foreign))),
     ),
+    row(
+        "tls/copied-as-client-with-1-2",
+        &["TLS-11", "TLS-6"],
+        "A TLS client that has TLS 1.2 alone, and the shared certificate without its key, is refused.",
+        Network::Shared,
+        Client,
+        copied,
+    )
+    .with(OLDER),
+    row(
+        "tls/copied-as-server-with-1-2",
+        &["TLS-11", "TLS-6"],
+        "A TLS server that has TLS 1.2 alone, and the shared certificate without its key, is refused.",
+        Network::Shared,
+        Server,
+        copied,
+    )
+    .with(OLDER),
+    row(
+        "tls/copied-as-client-with-1-3",
+        &["TLS-11", "TLS-6"],
+        "A TLS client that has TLS 1.3 alone, and the shared certificate without its key, is refused.",
+        Network::Shared,
+        Client,
+        copied,
+    )
+    .with(NEWEST),
+    row(
+        "tls/copied-as-server-with-1-3",
+        &["TLS-11", "TLS-6"],
+        "A TLS server that has TLS 1.3 alone, and the shared certificate without its key, is refused.",
+        Network::Shared,
+        Server,
+        copied,
+    )
+    .with(NEWEST),
+    row(
+        "tls/no-certificate-with-1-2",
+        &["TLS-5", "TLS-6"],
+        "A TLS client that has TLS 1.2 alone, and no certificate, is refused.",
+        Network::Shared,
+        Client,
+        |_, _| Ok(None),
+    )
+    .with(OLDER),
+    row(
+        "tls/foreign-as-client-with-1-2",
+        &["TLS-5", "TLS-6"],
+        "A TLS client that has TLS 1.2 alone, and another certificate than the shared one, is refused.",
+        Network::Shared,
+        Client,
+        |c, _| Ok(Some(c.foreign.clone())),
+    )
+    .with(OLDER),
+    row(
+        "tls/foreign-as-server-with-1-2",
+        &["TLS-5", "TLS-6"],
+        "A TLS server that has TLS 1.2 alone, and another certificate than the shared one, is refused.",
+        Network::Shared,
+        Server,
+        |c, _| Ok(Some(c.foreign.clone())),
+    )
+    .with(OLDER),
     row(
         "tls/bound-to-another-as-client",
         &["TLS-12"],
@@ -261,7 +333,7 @@ const CASES_TRUSTED: [Case; TRUSTED.len()] = cases_of(TRUSTED, End::Stays, |t| {
     let (row, certificates, mut peer) = begun(t, TRUSTED)?;
     let node = peer.node().to_owned();
     let identity = (row.presents)(certificates, &node)?;
-    let secured = secured(&mut peer, row.part, identity.as_ref(), BOTH)?;
+    let secured = secured(&mut peer, row.part, identity.as_ref(), row.versions)?;
     let expected = match row.network {
         Network::Shared => &certificates.shared,
         Network::Old => &certificates.old,
@@ -283,7 +355,7 @@ const CASES_REFUSED: [Case; REFUSED.len()] = cases_of(REFUSED, End::Closes, |t| 
     let identity = (row.presents)(certificates, &node)?;
     greets(&mut peer, row.part)?;
     // With TLS 1.3 the client is done before the server has looked at its certificate.
-    if let Err(failure) = peer.secure(row.part, identity.as_ref(), BOTH)? {
+    if let Err(failure) = peer.secure(row.part, identity.as_ref(), row.versions)? {
         t.log.note(0, format!("TLS: {failure}"));
     }
     t.ends(peer);
@@ -305,7 +377,7 @@ const fn row(
     part: Part,
     presents: Presents,
 ) -> Row {
-    Row { name, proves, about, network, part, presents }
+    Row { name, proves, about, network, part, presents, versions: BOTH }
 }
 
 const fn cases_of<const N: usize>(rows: &[Row; N], end: End, run: fn(&mut Test<'_>) -> Step) -> [Case; N] {
@@ -319,6 +391,12 @@ const fn cases_of<const N: usize>(rows: &[Row; N], end: End, run: fn(&mut Test<'
         at += 1;
     }
     cases
+}
+
+/// The shared certificate, without its key.
+#[expect(clippy::unnecessary_wraps, reason = "others have to be made")]
+fn copied(certificates: &Certificates, _: &str) -> Step<Option<Identity>> {
+    Ok(Some(certificates.shared.with_key_of(&certificates.foreign)))
 }
 
 fn by_uri(certificates: &Certificates, node: &str) -> Step<Option<Identity>> {

@@ -11,6 +11,7 @@ use aemp_proto::framing::Framing;
 
 use super::handshake::Handshake;
 use super::packets::{Packets, encode};
+use super::secured::{Secured, Securing};
 use super::streams::{self, ByNode};
 use super::{Between, Fault, Way};
 use crate::failure::{Failure, Step};
@@ -37,9 +38,10 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
         change(&mut start);
     }
     fault.start = None;
+    let secures = fault.secures.take().map(|wrong| Securing::new(wrong, &mut start)).transpose()?.flatten();
     let secret = start.secret.as_deref().and_then(|text| Secret::from_text(text).ok());
     let (fault, connections, address) = (Mutex::new(fault), Mutex::new(0), OnceLock::new());
-    let shared = Arc::new(Shared { fault, secret, connections, by_node: ByNode::default(), address });
+    let shared = Arc::new(Shared { fault, secret, secures, connections, by_node: ByNode::default(), address });
     // The front listens where the node was told to, and the node anywhere else.
     let listens_at = start.listen.as_mut().map(|address| std::mem::replace(address, ANYWHERE.into()));
     let mut fronts = Vec::new();
@@ -70,6 +72,8 @@ pub fn run(command: &[String], mut fault: Fault) -> Step {
 struct Shared {
     fault: Mutex<Fault>,
     secret: Option<Secret>,
+    /// How TLS ends here, if it does.
+    secures: Option<Securing>,
     connections: Mutex<usize>,
     by_node: ByNode,
     /// The address of the node, and that of the front, which the node has to tell others instead.
@@ -119,6 +123,8 @@ struct Passage {
     /// The framing in which each side sends, in the order in, out, when it is known.
     framings: Mutex<[Option<Framing>; 2]>,
     heard: (Mutex<bool>, Condvar),
+    /// TLS, when it has begun and ends here.
+    secured: OnceLock<Option<Secured>>,
 }
 
 fn stand_between(shared: &Arc<Shared>, node: &TcpStream, other: &TcpStream, opened: bool) {
@@ -131,6 +137,7 @@ fn stand_between(shared: &Arc<Shared>, node: &TcpStream, other: &TcpStream, open
         between: Mutex::new(Between { number, opened, ..Between::default() }),
         framings: Mutex::default(),
         heard: Default::default(),
+        secured: OnceLock::new(),
     });
     let _ = node.set_nodelay(true);
     let _ = other.set_nodelay(true);
@@ -180,8 +187,11 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
                     shared.by_node.add(&between.peer, &to);
                 }
             }
-            drop((between, fault));
-            if to.write_all(&passed.forward).is_err() {
+            drop(fault);
+            let written = to.write_all(&passed.forward);
+            // TLS may begin as soon as both sides have greeted, and comes behind the greetings.
+            drop(between);
+            if written.is_err() {
                 was_reset = true;
                 break;
             }
@@ -190,8 +200,18 @@ fn carry(shared: &Shared, passage: &Passage, mut from: TcpStream, mut to: TcpStr
             }
             packets = lines.framing.filter(|_| !is_data).map(|framing| Packets::new(framing, shared.address.get().cloned()));
             passage.framings.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(way == Way::Out)] = lines.framing;
+            let begins_tls = lines.passed == 2;
             handshake = None;
             octets = passed.behind;
+            if begins_tls && let Some(securing) = &shared.secures {
+                let secured = passage.secured.get_or_init(|| {
+                    let (node, other) = if way == Way::In { (&to, &from) } else { (&from, &to) };
+                    let between = passage.between.lock().unwrap_or_else(PoisonError::into_inner);
+                    securing.begin(&between, node, other).ok()
+                });
+                was_reset = secured.as_ref().is_none_or(|secured| secured.carry(&from, way, octets));
+                break;
+            }
         }
         let (mut forward, mut back, mut close) = (octets, Vec::new(), false);
         {

@@ -130,13 +130,20 @@ impl Handshake {
     }
 }
 
+/// Whether a side asks for TLS: of values of the key that come twice, the last one holds.
 fn wants_tls(lines: &Lines) -> bool {
-    lines
-        .seen
-        .first()
-        .is_some_and(|line| String::from_utf8_lossy(line).split(';').skip(5).any(|key| key.starts_with("tls=1.")))
+    let first = lines.seen.first().map(|line| String::from_utf8_lossy(line));
+    let asks = |line: &str| {
+        line.split(';')
+            .skip(5)
+            .filter_map(|key| key.strip_prefix("tls="))
+            .last()
+            .is_some_and(|value| value.starts_with("1."))
+    };
+    first.is_some_and(|line| asks(&line))
 }
 
-fn lines(lines: &[Vec<u8>]) -> Option<[&[u8]; 2]> {
+/// The two lines of a greeting, when both have come.
+pub(super) fn lines(lines: &[Vec<u8>]) -> Option<[&[u8]; 2]> {
     Some([lines.first()?, lines.get(1)?])
 }

@@ -1,14 +1,17 @@
 //! Deliberately wrong nodes, which show that the suite can fail.
 //!
 //! A wrong node is a right one with a front before it: `aemp-conformance wrong --fault NAME -- CMD…` starts CMD, stands between it and everyone else, and
-//! spoils what passes in one way that has a name. It knows the secret, so it can change what is proven by it. So any node can be made wrong, and the
-//! code of none has switches for that.
+//! spoils what passes in one way that has a name. It knows the secret, so it can change what is proven by it. TLS passes as it is, unless the fault is
+//! one of TLS: then it ends in the front, which has the certificate of the node and its key. So any node can be made wrong, and the code of none has
+//! switches for that.
 
 mod catalogue;
 mod front;
 mod handshake;
+mod judge;
 mod matrix;
 mod packets;
+mod secured;
 mod streams;
 mod trial;
 
@@ -19,6 +22,7 @@ pub use trial::{Makers, Trial};
 
 use aemp_proto::value::Value;
 
+use self::secured::Secures;
 use crate::subject::Start;
 
 /// What the front does with something that passes.
@@ -158,6 +162,8 @@ pub struct Fault {
     pub(crate) octets_in: Option<OnOctets>,
     /// What is wrong with data connections behind their handshake.
     pub(crate) streams: Streams,
+    /// What is wrong with TLS. The front ends it then.
+    pub(crate) secures: Option<Secures>,
     /// Says an address, and does not listen there.
     pub(crate) unreachable: bool,
     /// Does not pass on that the node has closed.
@@ -173,6 +179,10 @@ pub struct Fault {
 impl Fault {
     fn streams(streams: Streams) -> Self {
         Fault { streams, ..Fault::default() }
+    }
+
+    fn secures(secures: Secures) -> Self {
+        Fault { secures: Some(secures), ..Fault::default() }
     }
 
     fn start(change: impl Fn(&mut Start) + Send + 'static) -> Self {

@@ -10,7 +10,7 @@ pub use contract::{same, to_port};
 pub use greeting::Greets;
 pub use inbox::{Message, json};
 pub use stream::Stream;
-pub use tls::{Part, Secured};
+pub use tls::Secured;
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -5,28 +5,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion,
-    ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::pki_types::CertificateDer;
+use rustls::{Connection, ProtocolVersion};
 
 use super::{Peer, Stream};
 use crate::certificates::Identity;
 use crate::failure::{Failure, Step};
-
-/// What part of the TLS handshake the suite plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// It begins.
-    Client,
-    /// It waits.
-    Server,
-}
+use crate::tls::{Part, Side, TakesAll, Versions};
 
 /// What TLS has shown when it stands.
 #[derive(Debug, Clone)]
@@ -45,12 +30,7 @@ impl Peer {
     }
 
     /// The TLS handshake, behind the greetings. The inner error says how it failed; then the stream is read on until its end.
-    pub fn secure(
-        &mut self,
-        part: Part,
-        identity: Option<&Identity>,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> Step<Result<Secured, String>> {
+    pub fn secure(&mut self, part: Part, identity: Option<&Identity>, versions: Versions) -> Step<Result<Secured, String>> {
         self.secure_behind(Vec::new(), part, identity, versions)
     }
 
@@ -60,9 +40,10 @@ impl Peer {
         first: Vec<u8>,
         part: Part,
         identity: Option<&Identity>,
-        versions: &[&'static SupportedProtocolVersion],
+        versions: Versions,
     ) -> Step<Result<Secured, String>> {
-        let connection = connection(part, identity, versions).map_err(|error| Failure::Suite(format!("TLS: {error}")))?;
+        let side = Side { part, identity, versions, judge: Arc::new(TakesAll), names_server: false };
+        let connection = side.connection().map_err(|error| Failure::Suite(format!("TLS: {error}")))?;
         let until = Instant::now() + self.patience;
         let mut came = Ok(());
         let mut secured = Secured { version: None, certificates: Vec::new() };
@@ -75,41 +56,6 @@ impl Peer {
             Ok(Box::new(tls))
         })?;
         Ok(came.map(|()| secured).map_err(|error| error.to_string()))
-    }
-}
-
-fn connection(
-    part: Part,
-    identity: Option<&Identity>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> Result<Connection, Error> {
-    let provider = Arc::new(ring::default_provider());
-    let takes_all = Arc::new(TakesAll(provider.clone()));
-    let presents = identity
-        .map(|identity| {
-            // Not checked against each other: a case may present a certificate without having its key.
-            let key = provider.key_provider.load_private_key(identity.key())?;
-            Ok::<_, Error>(Arc::new(SingleCertAndKey::from(CertifiedKey::new(identity.chain(), key))))
-        })
-        .transpose()?;
-    match part {
-        Part::Client => {
-            let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-            let config = config.dangerous().with_custom_certificate_verifier(takes_all);
-            let mut config = match presents {
-                Some(presents) => config.with_client_cert_resolver(presents),
-                None => config.with_no_client_auth(),
-            };
-            config.enable_sni = false;
-            let name = ServerName::try_from("suite.invalid").map_err(|error| Error::General(error.to_string()))?;
-            Ok(ClientConnection::new(Arc::new(config), name)?.into())
-        }
-        Part::Server => {
-            let presents = presents.ok_or_else(|| Error::General("a server without a certificate".into()))?;
-            let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-            let config = config.with_client_cert_verifier(takes_all).with_cert_resolver(presents);
-            Ok(ServerConnection::new(Arc::new(config))?.into())
-        }
     }
 }
 
@@ -231,71 +177,4 @@ impl Stream for Tls {
     fn socket(&self) -> Option<&TcpStream> {
         self.stream.socket()
     }
-}
-
-/// Takes every certificate, and verifies that the other side has its key.
-#[derive(Debug)]
-struct TakesAll(Arc<CryptoProvider>);
-
-macro_rules! signatures {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    };
-}
-
-impl ServerCertVerifier for TakesAll {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    signatures!();
-}
-
-impl ClientCertVerifier for TakesAll {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        // The case says that it is missing.
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    signatures!();
 }

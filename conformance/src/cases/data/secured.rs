@@ -1,14 +1,15 @@
 //! Data connections under TLS.
 
-use super::super::tls::{BOTH, Network, network, secured};
+use super::super::tls::{Network, network, secured};
 use super::{CONNECT, MIRROR, as_opener, comes, expected, mirrors, nothing_failed};
 use crate::case::Case;
 use crate::failure::{Breaks as _, Failure, Step, check};
-use crate::peer::Part::Client;
 use crate::peer::{Ending, Peer};
 use crate::subject::Feature::{Dataconn, Listen, Tls};
 use crate::subject::Level::Node;
 use crate::test::Test;
+use crate::tls::BOTH;
+use crate::tls::Part::Client;
 
 use serde_json::json;
 

@@ -6,6 +6,7 @@ mod handshake;
 mod node;
 mod packets;
 mod running;
+mod tls;
 
 use aemp_proto::value::Value;
 
@@ -42,6 +43,7 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { chapters: &[], faults: running::FAULTS },
     Group { chapters: &["greeting", "authentication", "tls", "security", "limits"], faults: handshake::FAULTS },
+    Group { chapters: &["tls", "data"], faults: tls::FAULTS },
     Group {
         chapters: &[
             "greeting", "framing", "json", "cbor", "storable", "values", "messages", "requests", "limits", "security",
