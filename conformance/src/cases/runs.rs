@@ -62,6 +62,8 @@ fn cut_in_a_flood(t: &mut Test<'_>) -> Step {
         }
         // In each round the cut is at another place, mostly within a packet.
         while peer.unread().len() < 1000 + round * 70_001 && peer.hears_within(t.patience)? {}
+        // What the node is asked for behind the watch would be of the next run.
+        observer.settle()?;
         peer.gather()?;
         let came = peer.take(|message| message.port() == port);
         for (number, message) in came.iter().enumerate() {
