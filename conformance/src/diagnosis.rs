@@ -74,6 +74,14 @@ fn transcripts(transcript: &Transcript<'_>) -> Vec<Way<Vec<u8>>> {
         ("the line end behind the last line is missing in the transcript", [l1, l2, r1, r2].join(&b'\n')),
         ("the lines of the transcript have no line ends", with(b"", &[l1, l2, r1, r2])),
         ("the lines of the transcript end in CR LF", with(b"\r\n", &[l1, l2, r1, r2])),
+        (
+            "the CR of the other side's line ends is in the transcript [CONN-9]",
+            [with(b"\n", &[l1, l2]), with(b"\r\n", &[r1, r2])].concat(),
+        ),
+        (
+            "the CR of the other side's first line end is in the transcript [CONN-9]",
+            [with(b"\n", &[l1, l2]), with(b"\r\n", &[r1]), with(b"\n", &[r2])].concat(),
+        ),
         ("the transcript has both first lines before both nonces", with(b"\n", &[l1, r1, l2, r2])),
         ("the transcript has both first lines, the other side's first, before both nonces", with(b"\n", &[r1, l1, r2, l2])),
         ("the transcript has the nonces before the first lines", with(b"\n", &[l2, l1, r2, r1])),

@@ -291,7 +291,9 @@ impl Subject {
                 return Err(process.not_ready("the node has ended, or closed its output, and was not ready"));
             }
             Err(RecvTimeoutError::Timeout) => {
-                return Err(process.not_ready(&format!("the node did not say within {patience:?} that it is ready")));
+                return Err(process.not_ready(&format!(
+                    "the node did not say within {patience:?} that it is ready (does it flush its output?)"
+                )));
             }
         };
         let ready = match read_ready(&said) {

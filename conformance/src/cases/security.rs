@@ -105,6 +105,7 @@ pub(super) const CASES: &[Case] = &[
             while Instant::now() < until && stranger.ended_within(Duration::from_millis(20))?.is_none() {
                 member.probe().breaks("GREET-20")?;
             }
+            hears_out(&mut stranger)?;
             stranger.expect_end()?;
             member.probe().breaks("GREET-20")
         },

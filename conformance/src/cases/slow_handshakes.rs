@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attempt::hears_out;
 use super::tls::{Network, greets, network};
 use crate::case::Case;
 use crate::failure::{Failure, Step, check};
@@ -127,6 +128,7 @@ pub(super) const CASES: &[Case] = &[
             peer.read_greeting()?;
             peer.greet();
             peer.send_octets(&vec![b'x'; 1 << 20], "a mebibyte without a line end");
+            hears_out(&mut peer)?;
             t.ends(peer);
             Ok(())
         },

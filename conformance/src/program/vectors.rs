@@ -44,10 +44,7 @@ impl Vectors {
         let expected = self.reporting.prepare()?;
         let cases = self.reporting.order(&cases);
         let mut report = self.reporting.report(expected, (&self.command.join(" "), ""), None, cases.len() + 1);
-        asking::run(&self.command, &cases, self.selection.patience, |outcome| {
-            // The program answers in one go: what is not wanted any more is left out.
-            let _ = report.take(outcome);
-        })?;
+        asking::run(&self.command, &cases, self.selection.patience, |outcome| report.take(outcome))?;
         report.end(&names)
     }
 }

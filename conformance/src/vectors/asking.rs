@@ -1,5 +1,6 @@
 //! Asking everything, and what comes of it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,21 +20,28 @@ const RESTARTS: usize = 10;
 /// The name of the case that says how the program ended.
 pub const END: &str = "program/ends";
 
-/// Asks a program all questions of these cases, and tells each outcome as it comes.
+/// Asks a program all questions of these cases, and tells each outcome as it comes, until it is told to stop.
 ///
 /// A program that gives no answer to a question is started again, and asked those behind it.
 ///
 /// # Errors
 ///
 /// When it cannot be started at all: then nothing is told.
-pub fn run(command: &[String], cases: &[Case], patience: Duration, mut tell: impl FnMut(Outcome)) -> Step {
+pub fn run(
+    command: &[String],
+    cases: &[Case],
+    patience: Duration,
+    mut tell: impl FnMut(Outcome) -> ControlFlow<()>,
+) -> Step {
     let lines: Arc<[String]> = lines(cases).into();
     let program = Some(Program::start(command, lines.clone(), 0, patience)?);
     let mut asking = Asking { command, lines, patience, next: 0, program, failures: 0 };
     for case in cases {
-        tell(asking.case(case));
+        if tell(asking.case(case)).is_break() {
+            return Ok(());
+        }
     }
-    tell(asking.end());
+    let _ = tell(asking.end());
     Ok(())
 }
 
@@ -65,8 +73,11 @@ pub fn judged(case: &Case, mut answer: impl FnMut(&Question) -> Result<Answer, (
                 outcome.wire = vec![passed(Direction::Sent, &request), passed(Direction::Received, &line)];
                 outcome.judge(failure);
                 if line.is_empty() {
-                    // No answer says nothing about a requirement.
+                    // No answer says nothing about a requirement, nor how strong it is.
                     outcome.findings.iter_mut().for_each(|finding| (finding.requirement, finding.sentence) = (None, None));
+                    if [run::Verdict::NotStrict, run::Verdict::Informational].contains(&outcome.verdict) {
+                        outcome.verdict = run::Verdict::Fail;
+                    }
                 }
             }
             Err(_) => {}

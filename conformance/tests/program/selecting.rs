@@ -41,6 +41,18 @@ fn the_exit_code_says_whether_something_failed() {
 }
 
 #[test]
+fn a_codec_that_is_wrong_is_not_asked_any_further_with_first() {
+    // It answers the first request wrongly, and waits forever with the second answer.
+    let place = Place::new("first-of-vectors");
+    let codec = "head -n 1 > asked; echo '{\"id\":1,\"lines\":[\"none\"]}'; exec sleep 100";
+    let said = place.run(&["vectors", "--first", "--json", "r.json", "--run", "lines", "--", "sh", "-c", codec]);
+    assert_eq!(said.code, Some(1), "{said}");
+    let results: Results = serde_json::from_str(&place.read("r.json")).expect("results");
+    assert_eq!(results.outcomes.len(), 1, "{said}");
+    assert!(place.has("asked"));
+}
+
+#[test]
 fn the_first_failure_is_the_last_case_that_runs() {
     let place = Place::new("first");
     let said =
