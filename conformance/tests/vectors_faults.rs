@@ -21,7 +21,10 @@ fn findings(fault: Fault, cases: &[Case]) -> BTreeMap<String, Vec<String>> {
         // What has nothing to do with the fault is answered right, which another test shows.
         let mut case = case.clone();
         case.questions.retain(|question| fault.answer_of_its_own(&question.request).is_some());
-        let outcome = judged(&case, |question| Ok((String::new(), fault.answer(&question.request))));
+        let outcome = judged(&case, |question| {
+            let answer = fault.answer(&question.request);
+            Ok((answer.to_string(), answer))
+        });
         let (file, id) = case.name.split_once('/').expect("FILE/ID");
         let id = case.framing.map_or_else(|| id.to_owned(), |framing| format!("{id}[{framing}]"));
         match outcome.verdict {
