@@ -4,7 +4,7 @@ use aemp_proto::auth::{Method, Transcript};
 use sha2::{Sha256, Sha512};
 use sha3::{Digest, Keccak512, Sha3_256, Sha3_512};
 
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// A way to do one step, and how to say that it was this one; nothing is said about the right one.
 type Way<T> = (&'static str, T);

@@ -1,6 +1,6 @@
 //! A secret that nobody is to read in a report.
 
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// What stands in the place of a secret.
 const INSTEAD: &str = "(the secret)";

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`requirement`] | the sentences of the specification that bind, by their IDs |
 //! | [`failure`] | what a case found |
+//! | [`hex`] | octets as people read them |
 //! | [`diagnosis`] | what is usually wrong with a token |
 //! | [`hidden`] | a secret that nobody is to read in a report |
 //! | [`wire`] | what passed on the connections of a case, to be shown when it fails |
@@ -37,6 +38,7 @@ pub mod diagnosis;
 pub mod expected;
 pub mod failure;
 pub mod faults;
+pub mod hex;
 pub mod hidden;
 pub mod pattern;
 pub mod peer;

@@ -351,5 +351,5 @@ pub struct Listener {
 pub fn unique(prefix: &str) -> Step<String> {
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(|error| Failure::Suite(error.to_string()))?;
-    Ok(format!("{prefix}-{}", crate::wire::hex(&random)))
+    Ok(format!("{prefix}-{}", crate::hex::hex(&random)))
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex::hex;
 use crate::hidden::Hidden;
 
 /// Whose octets these are, or what happened.
@@ -104,15 +105,6 @@ impl Log {
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone()
     }
-}
-
-/// Octets in hexadecimal.
-pub fn hex(octets: &[u8]) -> String {
-    use std::fmt::Write as _;
-    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 /// Octets in lines of sixteen, as people read them: where, in hexadecimal, and as text with a dot for what is no ASCII. None of what is no

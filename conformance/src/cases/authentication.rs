@@ -206,7 +206,7 @@ const OTHERS: &[Case] = &[
             check(greeting.methods.iter().any(|name| name == "cleartext"), "cleartext among the methods", offers)
                 .breaks("GREET-10")?;
             peer.greet();
-            let line = format!("cleartext;{};json\n", crate::wire::hex(b"swordfish"));
+            let line = format!("cleartext;{};json\n", crate::hex::hex(b"swordfish"));
             peer.send_octets(line.as_bytes(), "authentication line");
             peer.read_authentication()?;
             t.ends(peer);
@@ -236,7 +236,7 @@ const OTHERS: &[Case] = &[
         |t| {
             let mut peer = met(t, cleartext)?;
             peer.read_greeting()?;
-            says(&mut peer, |_, _| Ok(format!("cleartext;{};json", crate::wire::hex(b"swordfis"))))?;
+            says(&mut peer, |_, _| Ok(format!("cleartext;{};json", crate::hex::hex(b"swordfis"))))?;
             t.ends(peer);
             Ok(())
         },

@@ -6,10 +6,11 @@ use aemp_proto::line::MAX_LINE;
 use super::attempt::{Attempt, accepted, accepting, hears_out, opened};
 use crate::case::{Case, End};
 use crate::failure::{Failure, Step};
+use crate::hex::hex;
 use crate::peer::Peer;
 use crate::subject::Feature::Listen;
 use crate::subject::Level::Transport;
-use crate::wire::{hex, readable};
+use crate::wire::readable;
 
 /// Each of them must be closed.
 const REFUSED: &[Attempt; 33] = &[

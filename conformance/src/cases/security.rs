@@ -7,11 +7,11 @@ use serde_json::json;
 use super::attempt::{hears_out, met};
 use crate::case::Case;
 use crate::failure::{Breaks as _, Failure, Step, check};
+use crate::hex::hex;
 use crate::peer::Peer;
 use crate::subject::Feature::{Cleartext, Limits, Listen, Rotation};
 use crate::subject::Start;
 use crate::test::{Test, unique};
-use crate::wire::hex;
 
 /// The cases of this chapter.
 pub(super) const CASES: &[Case] = &[

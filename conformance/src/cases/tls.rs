@@ -1,6 +1,7 @@
 //! Chapter 3: TLS, and what is said and chosen there.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::ProtocolVersion;
 
@@ -10,7 +11,7 @@ use crate::certificates::{Certificates, Identity};
 use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::peer::{Peer, Secured};
 use crate::subject::Feature::{Listen, Tls};
-use crate::subject::Start;
+use crate::subject::{Start, Subject};
 use crate::test::Test;
 use crate::tls::Part::{self, Client, Server};
 use crate::tls::{BOTH, OLDER, Versions};
@@ -316,14 +317,18 @@ fn by_nonce(t: &mut Test<'_>, part: Part, nonce: fn(&[u8]) -> Vec<u8>) -> Step {
     Ok(())
 }
 
-/// A peer that goes on without TLS, with these keys, at a node that requires it.
-fn without_tls(t: &mut Test<'_>, keys: &[&str]) -> Step {
+/// A node that requires TLS, and has a secret, so that nothing but missing TLS is a reason to refuse a peer.
+pub(super) fn requiring(t: &mut Test<'_>) -> Step<Arc<Subject>> {
     let change = network(t.certificates()?, Network::Shared);
-    // With a secret, so that nothing but the missing TLS is a reason to refuse the peer.
-    let subject = t.subject(|start| {
+    t.subject(|start| {
         change(start);
         start.secret = Some("swordfish".into());
-    })?;
+    })
+}
+
+/// A peer that goes on without TLS, with these keys, at a node that requires it.
+fn without_tls(t: &mut Test<'_>, keys: &[&str]) -> Step {
+    let subject = requiring(t)?;
     let mut peer = t.dial(&subject)?;
     peer.read_greeting()?;
     peer.greets.keys.extend(keys.iter().map(|key| (*key).to_owned()));
@@ -419,7 +424,7 @@ fn client_hello(t: &mut Test<'_>) -> Step {
         octets.extend(more);
     }
     let hello =
-        extensions(&octets).ok_or_else(|| Failure::wrong("a ClientHello", crate::wire::hex(&octets)).breaks("TLS-3"))?;
+        extensions(&octets).ok_or_else(|| Failure::wrong("a ClientHello", crate::hex::hex(&octets)).breaks("TLS-3"))?;
     let versions = hello.iter().find(|(number, _)| *number == 43).map_or(&[][..], |(_, octets)| octets);
     let old = versions.get(1..).unwrap_or_default().chunks(2).find(|version| matches!(version, [3, 0..=2]));
     check(old.is_none(), "TLS 1.2 and newer among the versions", format!("{versions:02x?}"))?;

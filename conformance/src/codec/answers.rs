@@ -5,8 +5,8 @@ use aemp_proto::names::PortId;
 use serde_json::{Value as Json, json};
 
 use super::{Refusal, convert, lines, packets};
+use crate::hex::hex;
 use crate::vectors::notation::{unhex, value};
-use crate::wire::hex;
 
 /// The answer to a request, without its `id`.
 pub(super) fn answer(request: &Json) -> Json {

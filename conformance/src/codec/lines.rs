@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::Refusal;
 use super::answers::{octets, text};
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// All methods, for whoever is told elsewhere which ones are wanted.
 const METHODS: [Method; 5] =

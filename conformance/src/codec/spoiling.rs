@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::answers::answer;
+use crate::hex::hex;
 use crate::vectors::notation::unhex;
-use crate::wire::hex;
 
 pub(super) fn without(request: &Json, field: &str) -> Json {
     let mut request = request.clone();

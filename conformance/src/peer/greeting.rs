@@ -1,7 +1,7 @@
 //! What the suite's side of a connection greets with.
 
 use crate::failure::{Failure, Step};
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// What a side greets with; any part of it can be made wrong before it is sent.
 #[derive(Debug, Clone)]

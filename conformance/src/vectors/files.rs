@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 
 use super::case::{Case, Packets, Question, Right, Verdict};
 use super::notation::{is_short_form, octets, same, value};
+use crate::hex::hex;
 use crate::requirement;
 use crate::subject::{Feature, Level};
-use crate::wire::hex;
 
 macro_rules! files {
     ($($name:literal)*) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aemp_proto::value::{Integer, Value};
 use serde_json::{Map, Value as Json, json};
 
-use crate::wire;
+use crate::hex::hex;
 
 /// Octets of which the notation in hexadecimal is given.
 pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
@@ -116,7 +116,7 @@ pub fn notation(value: &Value) -> Json {
         Value::Integer(integer) => json!({"integer": integer.to_string()}),
         Value::Float(float) => json!({"float": float_digits(*float)}),
         Value::Text(text) => json!(text),
-        Value::Bytes(octets) => json!({"bytes": wire::hex(octets)}),
+        Value::Bytes(octets) => json!({"bytes": hex(octets)}),
         Value::Array(values) => values.iter().map(notation).collect(),
         Value::Map(members) => {
             let members: BTreeMap<_, _> = members.iter().map(|(key, member)| (key, notation(member))).collect();

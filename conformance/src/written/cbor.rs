@@ -1,7 +1,7 @@
 //! What is looked for in cbor.
 
 use super::Breach;
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// The items of a packet that is known to be well-formed, one after another.
 struct Items<'a> {

@@ -1,7 +1,7 @@
 //! What is looked for in storable.
 
 use super::Breach;
-use crate::wire::hex;
+use crate::hex::hex;
 
 /// The beginning of the image that is to be written: network order, minor version 11.
 const HEADER: &[u8] = &[0x05, 0x0b];

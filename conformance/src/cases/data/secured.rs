@@ -1,6 +1,6 @@
 //! Data connections under TLS.
 
-use super::super::tls::{Network, network, secured};
+use super::super::tls::{Network, network, requiring, secured};
 use super::{CONNECT, MIRROR, as_opener, comes, expected, mirrors, nothing_failed};
 use crate::case::Case;
 use crate::failure::{Breaks as _, Failure, Step, check};
@@ -74,11 +74,7 @@ fn in_order(t: &mut Test<'_>) -> Step {
 }
 
 fn is_required(t: &mut Test<'_>) -> Step {
-    let change = network(t.certificates()?, Network::Shared);
-    let subject = t.subject(|start| {
-        change(start);
-        start.secret = Some("swordfish".into());
-    })?;
+    let subject = requiring(t)?;
     let mut peer = t.dial(&subject)?;
     secure(t, &mut peer)?;
     let id = expected(&mut peer, MIRROR, &[])?;

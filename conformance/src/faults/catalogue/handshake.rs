@@ -46,7 +46,7 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("proves itself in cleartext", |_| {
         line_2(|fields| {
             fields[0] = "cleartext".into();
-            fields[1] = crate::wire::hex(&default_secret());
+            fields[1] = crate::hex::hex(&default_secret());
         })
     }),
     Entry::new("has an authentication line of two parts", |_| line_2(|fields| fields.truncate(2))),
