@@ -1,5 +1,6 @@
 //! What is said: the kinds of values that every framing can carry.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -42,11 +43,32 @@ impl Integer {
 }
 
 impl Value {
-    /// The text, if it is one.
-    pub fn as_text(&self) -> Option<&str> {
+    /// The text, if the value is text or octets: octets are the characters U+0000 to U+00FF (`VALUE-7`).
+    ///
+    /// Peers write text either way, so code that reads what a peer sent takes texts with this, and does not match on [`Value::Text`].
+    ///
+    /// ```
+    /// use aemp_proto::value::Value;
+    /// assert_eq!(Value::from("ä").text().as_deref(), Some("ä"));
+    /// assert_eq!(Value::Bytes(vec![0xe4]).text().as_deref(), Some("ä"));
+    /// assert_eq!(Value::from(7u64).text(), None);
+    /// ```
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Bytes(octets) => Some(match core::str::from_utf8(octets) {
+                Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+                _ => Cow::Owned(octets.iter().map(|&octet| char::from(octet)).collect()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The text of this value as [`text`](Self::text) gives it, without a copy where there is one already.
+    pub fn into_text(self) -> Option<String> {
         match self {
             Value::Text(text) => Some(text),
-            _ => None,
+            other => other.text().map(Cow::into_owned),
         }
     }
 }

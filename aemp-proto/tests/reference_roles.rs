@@ -4,6 +4,8 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aemp_proto::framing::{Framing, Limits, Packet};
+use aemp_proto::global::{self, Global, Output, Request};
 use aemp_proto::names::NodeId;
 use aemp_proto::value::Value;
 use serde::Deserialize;
@@ -47,8 +49,8 @@ fn happen(roles: &mut Roles, step: &Step) {
         roles.seed(&id(peer));
     } else if let (Some(peer), Some(packet)) = (&step.from, &step.receives) {
         let request = request(packet);
-        let name = request[0].as_text().expect("a name");
-        roles.receive(&id(peer), name, &request[1..]);
+        let name = request[0].text().expect("a name");
+        roles.receive(&id(peer), &name, &request[1..]);
     } else if let Some(does) = &step.does {
         let text = |place: usize| does[place].as_str().expect("a text");
         match text(0) {
@@ -65,10 +67,10 @@ fn happen(roles: &mut Roles, step: &Step) {
 
 /// What the vectors leave out: repeats, and what a `g_set` behind it has.
 fn is_shown(request: &[Value]) -> bool {
-    let name = request[0].as_text().unwrap_or_default();
-    let internal = request.get(1).and_then(Value::as_text).is_some_and(|family| family.starts_with('\''));
+    let name = request[0].text().unwrap_or_default();
+    let internal = request.get(1).and_then(Value::text).is_some_and(|family| family.starts_with('\''));
     let only_sets = request.get(3).is_none_or(|deleted| *deleted == Value::Array(vec![]));
-    match name {
+    match &*name {
         "g_slave" => request.len() > 1,
         "g_upd" => !(internal && only_sets),
         _ => name != "g_find",
@@ -84,6 +86,53 @@ fn in_order(mut requests: Vec<Vec<Value>>) -> Vec<Value> {
     }
     requests.sort_by_key(|request| format!("{request:?}"));
     requests.into_iter().map(Value::Array).collect()
+}
+
+/// A request as a peer reads it.
+fn received(request: &Request) -> Vec<Value> {
+    let mut octets = Vec::new();
+    Framing::Json.encode_elements(request, &Limits::LEAST, &mut octets).expect("it fits");
+    Packet::parse(Framing::Json, &octets, &Limits::LEAST).expect("a packet").decode().expect("values")
+}
+
+#[test]
+fn a_reference_global_keeps_the_addresses_of_a_global_however_large_its_database_is() {
+    // DB-27, DB-35: on each `g_set` it copies what that has in `'l` of its sender.
+    for entries in [1, 20_000] {
+        let addresses = vec!["10.0.0.9:4040".to_owned()];
+        let mut ours = Global::new(id("m"), addresses, global::Limits::default());
+        ours.become_global();
+        for number in 0..entries {
+            ours.set("fam", &number.to_string(), "x".repeat(50).into()).expect("allowed");
+        }
+        let mut roles = Roles::new(id("r"), Value::Array(vec![]), &[], BTreeSet::new());
+        roles.become_global();
+        roles.up(&id("m"));
+        ours.up(&id("r"), true);
+        ours.receive(&id("r"), Request::Global);
+        let mut parts = 0;
+        while let Some(output) = ours.poll() {
+            if let Output::Send(_, request) = output {
+                parts += usize::from(matches!(*request, Request::Set(_)));
+                let request = received(&request);
+                let name = request[0].text().expect("a name");
+                roles.receive(&id("m"), &name, &request[1..]);
+            }
+        }
+        assert_eq!(parts > 1, entries > 1, "{entries} entries come in {parts} parts");
+        assert_eq!(roles.addresses(&id("m")), Some(&Value::Array(vec!["10.0.0.9:4040".into()])), "{entries} entries");
+    }
+}
+
+#[test]
+fn of_too_many_addresses_the_first_ones_are_set() {
+    // DB-36
+    let addresses: Vec<_> = (0..30_000).map(|port| format!("10.0.0.9:{port}")).collect();
+    let mut ours = Global::new(id("m"), addresses.clone(), global::Limits::default());
+    ours.become_global();
+    let kept = ours.addresses(&id("m")).expect("it listens");
+    assert!(kept.len() > 100 && kept.iter().map(|address| 32 + address.len()).sum::<usize>() < 65_536, "{}", kept.len());
+    assert_eq!(kept, addresses[..kept.len()]);
 }
 
 #[test]

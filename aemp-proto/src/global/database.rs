@@ -225,6 +225,9 @@ const FAMILY: usize = 256;
 /// What a key and its value may come to together: half of what every receiver takes in a packet (`DB-30`, `LIMIT-5`).
 const ENTRY: usize = 1 << 19;
 
+/// What a node's own addresses may come to: they stand in each part of its database that it sends (`DB-35`, `DB-36`).
+pub(super) const ADDRESSES_OCTETS: usize = 1 << 16;
+
 /// How deep the arrays and maps of a value may be nested: half of what every receiver takes (`DB-30`, `LIMIT-5`).
 const DEPTH: usize = 256;
 
@@ -245,18 +248,15 @@ fn depth(value: &Value) -> usize {
 /// A value as a name, as a receiver takes it (`VALUE-7`): octets are characters up to U+00FF, an integer is its digits.
 pub(super) fn name(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::Text(text) => Some(Cow::Borrowed(text)),
-        Value::Bytes(octets) => Some(octets.iter().map(|&octet| char::from(octet)).collect()),
         Value::Integer(integer) => Some(integer.to_string().into()),
-        _ => None,
+        other => other.text(),
     }
 }
 
 /// The addresses in an entry of the family of addresses; `None` if it is no array (`FIND-2`). What is no text is no address.
 pub(super) fn addresses(value: &Value) -> Option<Vec<String>> {
     let Value::Array(values) = value else { return None };
-    let texts = values.iter().filter(|value| matches!(value, Value::Text(_) | Value::Bytes(_)));
-    Some(texts.filter_map(name).map(Cow::into_owned).collect())
+    Some(values.iter().filter_map(Value::text).map(Cow::into_owned).collect())
 }
 
 /// How much has been put into a packet (`DB-27`). An entry always fits in, with the name of its family (`DB-30`).
@@ -264,9 +264,9 @@ pub(super) fn addresses(value: &Value) -> Option<Vec<String>> {
 struct Portion(usize);
 
 impl Portion {
-    /// Whether another entry goes into the packet.
-    fn takes(&mut self, octets: usize) -> bool {
-        let fits = self.0 == 0 || self.0 + octets <= ENTRY;
+    /// Whether another entry goes into a packet with a limit.
+    fn takes(&mut self, octets: usize, limit: usize) -> bool {
+        let fits = self.0 == 0 || self.0 + octets <= limit;
         if fits {
             self.0 += octets;
         }
@@ -285,7 +285,7 @@ pub(super) fn split(change: Change) -> Vec<Change> {
     let empty = || Change { family: family.clone(), ..Change::default() };
     let (mut parts, mut part, mut portion) = (Vec::new(), empty(), Portion::default());
     let mut next = |part: &mut Change, octets: usize| {
-        if !portion.takes(octets) {
+        if !portion.takes(octets, ENTRY) {
             parts.push(core::mem::replace(part, empty()));
             portion.begin(octets);
         }
@@ -302,15 +302,16 @@ pub(super) fn split(change: Change) -> Vec<Change> {
     parts
 }
 
-/// Splits a database into such as fit into packets; at least one.
-pub(super) fn split_database(database: Database) -> Vec<Database> {
+/// Splits a database into such as fit into packets, at least one, and leaves room for `more` octets in each.
+pub(super) fn split_database(database: Database, more: usize) -> Vec<Database> {
     let (mut parts, mut part, mut portion) = (Vec::new(), Database::new(), Portion::default());
+    let limit = ENTRY - more;
     for (family, entries) in database {
         let name = text_size(&family);
         for (key, value) in entries {
             let octets = text_size(&key) + size(&value);
             let with_name = octets + if part.contains_key(&family) { 0 } else { name };
-            if !portion.takes(with_name) {
+            if !portion.takes(with_name, limit) {
                 parts.push(core::mem::take(&mut part));
                 portion.begin(octets + name);
             }

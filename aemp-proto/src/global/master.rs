@@ -35,7 +35,7 @@ impl Global {
     pub(super) fn choose_master(&mut self) {
         let Some(master) = self.seeds.first().cloned() else { return };
         self.master = Some(master.clone());
-        for part in split_database(self.shards.contributions()) {
+        for part in split_database(self.shards.contributions(), 0) {
             self.send(&master, Request::Slave(Some(part)));
         }
         for family in self.views.families().into_iter().filter(|family| is_family(family)) {

@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::asking::Questions;
-use self::database::{ADDRESSES, GLOBALS, addresses, check_entry, is_family, is_public, split};
+use self::database::{ADDRESSES, ADDRESSES_OCTETS, GLOBALS, addresses, check_entry, is_family, is_public, size, split};
 use self::limits::TooMuch;
 use self::lost::Lost;
 use self::shards::{Shards, Source};
@@ -420,12 +420,14 @@ impl Global {
         is_owner
     }
 
-    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if there are more than fit into an entry
-    /// (`DB-30`).
+    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if all of them have a size above 65,536
+    /// (`DB-36`).
     pub fn set_addresses(&mut self, addresses: Vec<String>) {
         let own = self.id.to_string();
         let mut addresses = Value::Array(addresses.into_iter().map(Value::Text).collect());
-        while let (Err(_), Value::Array(all)) = (check_entry(&own, &addresses), &mut addresses) {
+        while size(&addresses) > ADDRESSES_OCTETS
+            && let Value::Array(all) = &mut addresses
+        {
             all.truncate(all.len() / 2);
         }
         self.set_own(ADDRESSES, &own, addresses);

@@ -204,6 +204,11 @@ impl Shards {
         self.family(name).map(|(key, value)| (key.into(), value.clone())).collect()
     }
 
+    /// What this node contributes for a key.
+    pub(super) fn contribution(&self, family: &str, key: &str) -> Option<&Value> {
+        self.families.get(family)?.get(key)?.contribution().map(|value| &**value)
+    }
+
     /// What this node contributes.
     pub(super) fn contributions(&self) -> Database {
         let contributed = |slots: &BTreeMap<Rc<str>, Slot>| -> Family {

@@ -1,9 +1,10 @@
 //! What a node tells others, and its own watches, when the database changes.
 
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::database::{ADDRESSES, Change, Changes, GLOBALS, split, split_database};
+use super::database::{ADDRESSES, ADDRESSES_OCTETS, Change, Changes, GLOBALS, size, split, split_database};
 use super::watching::Told;
 use super::{Global, Output, Request};
 use crate::names::NodeId;
@@ -15,7 +16,12 @@ impl Global {
 
     /// Sends what this node contributes, and from then on what changes in it (`GLOBAL-16`).
     pub(super) fn send_part(&mut self, to: &NodeId) {
-        for part in split_database(self.shards.contributions()) {
+        let own = self.shards.contribution(ADDRESSES, self.id.as_str()).cloned();
+        for mut part in split_database(self.shards.contributions(), ADDRESSES_OCTETS) {
+            // A reference global takes what a `g_set` lacks as deleted in one place: its sender's addresses (`DB-35`).
+            if let Some(own) = own.as_ref().filter(|own| size(own) <= ADDRESSES_OCTETS) {
+                part.entry(ADDRESSES.into()).or_default().insert(self.id.to_string(), own.clone());
+            }
             self.send(to, Request::Set(part));
         }
         self.told.insert(to.clone());

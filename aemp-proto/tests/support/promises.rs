@@ -127,7 +127,7 @@ impl Community {
             let mortal = &self.mortals[place];
             assert!(fired.len() == 1, "seed {seed}: a watch fired more than once: {mortal:?} {fired:?}");
             let node = mortal.port.node().as_str();
-            let right = match fired[0].first().and_then(Value::as_text) {
+            let right = match fired[0].first().and_then(Value::text).as_deref() {
                 Some("transport_error") => fired[0].get(1) == Some(&node.into()),
                 Some("no_such_port") => true,
                 word => word == Some(OVER) && mortal.ended,

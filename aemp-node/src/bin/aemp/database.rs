@@ -85,7 +85,7 @@ pub(crate) async fn nodes(join: Join, as_json: bool) -> Result<(), Failure> {
     }
     for (node, addresses) in others {
         let addresses: Vec<_> = match &addresses {
-            Value::Array(addresses) => addresses.iter().filter_map(Value::as_text).collect(),
+            Value::Array(addresses) => addresses.iter().filter_map(Value::text).collect(),
             _ => Vec::new(),
         };
         let addresses = if addresses.is_empty() { "does not listen".into() } else { addresses.join(" ") };

@@ -436,7 +436,7 @@ impl Transport {
 /// The host in an entry of the family of addresses.
 fn address(addresses: &Value) -> Option<usize> {
     let Value::Array(addresses) = addresses else { return None };
-    addresses.first()?.as_text()?.parse().ok()
+    addresses.first()?.text()?.parse().ok()
 }
 
 impl Outsider for Reference {

@@ -372,7 +372,7 @@ impl Roles {
             "g_upd" => {
                 let set = if let Some(Value::Map(set)) = arguments.get(1) { set.clone() } else { Entries::new() };
                 let deleted: Vec<String> = match arguments.get(2) {
-                    Some(Value::Array(keys)) => keys.iter().filter_map(|key| Some(key.as_text()?.to_owned())).collect(),
+                    Some(Value::Array(keys)) => keys.iter().filter_map(|key| Some(key.text()?.into_owned())).collect(),
                     _ => Vec::new(),
                 };
                 self.update(from, name, &set, &deleted);
@@ -414,7 +414,7 @@ impl Roles {
             view.clear();
         }
         if let Some(Value::Array(keys)) = arguments.get(2) {
-            keys.iter().filter_map(Value::as_text).for_each(|key| drop(view.remove(key)));
+            keys.iter().filter_map(Value::text).for_each(|key| drop(view.remove(&*key)));
         }
         view.extend(set);
     }

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::matching::{Names, about, comparable, is_repeat};
+use super::matching::{Names, about, add_part, comparable, is_part, is_repeat};
 use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::peer::Peer;
 use crate::test::{Listener, Test, unique};
 
 /// The node, its peers, and what is known about them.
 pub(super) struct Stage {
+    /// The ID of the node.
+    node: String,
     subject: std::sync::Arc<crate::subject::Subject>,
     names: Names,
     /// Where the node finds its seeds, by their names; and one more seed, which turns out to be somebody.
@@ -84,6 +86,7 @@ impl Stage {
         control.greets.keys.retain(|key| key != "gproto=1");
         control.handshake()?;
         Ok(Stage {
+            node: vector["node"].as_str().unwrap_or_default().into(),
             subject,
             names,
             seeds,
@@ -224,7 +227,13 @@ impl Stage {
             for message in peer.until_echo()? {
                 let protocol = message.port().is_empty() && message.tag().starts_with("g_");
                 if protocol {
-                    self.came.entry(name.clone()).or_default().push(message.elements);
+                    let came = self.came.entry(name.clone()).or_default();
+                    match came.last_mut() {
+                        Some(last) if is_part(last) && is_part(&message.elements) => {
+                            add_part(last, &message.elements, &self.node);
+                        }
+                        _ => came.push(message.elements),
+                    }
                 }
             }
         }

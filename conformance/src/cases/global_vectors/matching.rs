@@ -105,6 +105,26 @@ pub(super) fn comparable(packet: &Json) -> Json {
     Json::Array(packet)
 }
 
+/// Whether a packet is a `g_set`.
+pub(super) fn is_part(packet: &[Json]) -> bool {
+    packet.get(1).is_some_and(|request| request == "g_set")
+}
+
+/// Adds the entries of a `g_set` to the one before it. The addresses of their sender, `node`, stay only if both have them, as a reference global
+/// sees it (`DB-35`).
+pub(super) fn add_part(first: &mut [Json], second: &[Json], node: &str) {
+    let (Some(first), Some(second)) = (first.get_mut(2), second.get(2)) else { return };
+    let has_own = [&*first, second].iter().all(|part| !part["'l"][node].is_null());
+    for (family, entries) in second.as_object().into_iter().flatten() {
+        for (key, value) in entries.as_object().into_iter().flatten() {
+            first[family][key] = value.clone();
+        }
+    }
+    if let (false, Some(addresses)) = (has_own, first["'l"].as_object_mut()) {
+        addresses.remove(node);
+    }
+}
+
 /// What a request is about: a family, a query, or a node. None: it is about everything, and must keep its place.
 pub(super) fn about(packet: &[Json]) -> Option<String> {
     match packet.get(1).and_then(Json::as_str) {
