@@ -7,17 +7,26 @@ use aemp_proto::names::PortId;
 use aemp_proto::node::{Context, Outcome};
 use aemp_proto::value::Value;
 
-/// The code of a port that takes the last element of a message as the port to answer, and sends the others back.
+/// The code of a port that sends the elements of each message, but the last, to the port that the last one names.
+///
+/// A message whose last element is no port ID is ignored. An answer that cannot be sent is logged. No message ends the port.
 ///
 /// # Errors
 ///
-/// When the answer is too large to send. A message without such a port is nothing to it.
+/// Never: it returns an [`Outcome`] because the code of a port does.
 pub fn echo(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
+    if let Err(failure) = answer(context, elements) {
+        tracing::warn!(node = %context.node(), ?failure, "the port echo cannot answer a message");
+    }
+    Ok(())
+}
+
+fn answer(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
     let mut elements: Vec<Value> = elements.rest()?;
-    if let Some(Value::Text(port)) = elements.pop()
-        && let Ok(port) = port.parse::<PortId>()
-    {
-        context.send(&port, &elements)?;
+    // As text or bytes (`VALUE-7`).
+    let to = elements.pop().and_then(|to| to.text()?.parse::<PortId>().ok());
+    if let Some(to) = to {
+        context.send(&to, &elements)?;
     }
     Ok(())
 }

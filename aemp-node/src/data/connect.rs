@@ -1,5 +1,6 @@
 //! Asking for data connections.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -43,12 +44,15 @@ impl From<EncodeError> for DataError {
 
 /// The reasons as people read them.
 fn told(reasons: &Reasons) -> String {
-    match reasons.values() {
-        [Value::Text(kind), Value::Text(text)] if kind == "AnyEvent::MP::DataConn" => text.clone(),
-        [Value::Text(kind), Value::Null] if kind == "AnyEvent::MP::DataConn" => "the other node has given up".into(),
-        [Value::Text(kind), Value::Text(node), Value::Text(text)] if kind == "transport_error" => format!("{node}: {text}"),
-        _ => reasons.to_string(),
-    }
+    let text = match (reasons.kind().as_deref(), reasons.values()) {
+        (Some("AnyEvent::MP::DataConn"), [_, Value::Null]) => Some("the other node has given up".into()),
+        (Some("AnyEvent::MP::DataConn"), [_, text]) => text.text().map(Cow::into_owned),
+        (Some("transport_error"), [_, node, text]) => {
+            node.text().zip(text.text()).map(|(node, text)| format!("{node}: {text}"))
+        }
+        _ => None,
+    };
+    text.unwrap_or_else(|| reasons.to_string())
 }
 
 impl Node {

@@ -232,7 +232,7 @@ impl Follower {
         let mut nodes = self.nodes.borrow_mut();
         let Some(followed) = nodes.get_mut(&node) else { return Ok(()) };
         followed.asked = false;
-        let why = reasons.values().last().and_then(Value::text).unwrap_or_default();
+        let why = reasons.message().unwrap_or_default();
         // One that does not listen has to connect first.
         let can_connect = !followed.listens && self.listens.get();
         if std::mem::take(&mut followed.answered) {

@@ -20,13 +20,23 @@ pub struct Attacker {
 impl Attacker {
     /// Connects, greets under this name, and authenticates.
     pub fn connect(address: &str, name: &str, framing: Framing) -> Self {
+        Self::greet(raw(address), Role::Opener, name, framing)
+    }
+
+    /// The same, on a connection that the node has opened.
+    pub fn accept(stream: TcpStream, name: &str, framing: Framing) -> Self {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+        Self::greet(stream, Role::Acceptor, name, framing)
+    }
+
+    fn greet(stream: TcpStream, role: Role, name: &str, framing: Framing) -> Self {
         let mut config = Config::new(NodeId::new(name).expect("a node ID"));
         config.secret = Some(Secret::new(b"swordfish").expect("a secret"));
         config.framings = vec![framing];
         config.keys.insert("mproto".into(), "1".into());
         let own = OwnGreeting::new(&config, [7; 32], None).expect("a greeting");
-        let link = Link::new(Arc::new(config), Role::Opener, own, Duration::ZERO);
-        let mut attacker = Attacker { stream: raw(address), link, name: name.to_owned() };
+        let link = Link::new(Arc::new(config), role, own, Duration::ZERO);
+        let mut attacker = Attacker { stream, link, name: name.to_owned() };
         while !attacker.step(&mut |_| {}) {}
         attacker
     }
@@ -61,6 +71,25 @@ impl Attacker {
     /// Sends a message in json.
     pub fn send(&mut self, message: &serde_json::Value) {
         self.say(message.to_string().as_bytes());
+    }
+
+    /// Reads until a message comes that fits.
+    pub fn next(&mut self, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let mut found = None;
+        while found.is_none() {
+            self.step(&mut |message| {
+                if found.is_none() && fits(&message) {
+                    found = Some(message);
+                }
+            });
+        }
+        found.unwrap_or_default()
+    }
+
+    /// Reads until the node ends the connection.
+    pub fn hears_the_end(&mut self) {
+        let mut ignored = [0; 4096];
+        while matches!(self.stream.read(&mut ignored), Ok(1..)) {}
     }
 
     /// Reads until the node has answered an echo that is sent now; what came before that.

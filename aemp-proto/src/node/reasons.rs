@@ -1,5 +1,6 @@
 //! Why a port ended.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -56,6 +57,17 @@ impl Reasons {
     /// The reasons.
     pub fn values(&self) -> &[Value] {
         &self.0
+    }
+
+    /// The first reason as a text, which by custom says what kind of end it was: `transport_error`, `no_such_port`, `die`, `unhandled_message`,
+    /// or a word of your own. `None` for a normal end, and where it is no text.
+    pub fn kind(&self) -> Option<Cow<'_, str>> {
+        self.0.first()?.text()
+    }
+
+    /// The last reason as a text, which by custom tells people what happened. `None` for a normal end, and where it is no text.
+    pub fn message(&self) -> Option<Cow<'_, str>> {
+        self.0.last()?.text()
     }
 
     pub(super) fn into_values(self) -> Vec<Value> {

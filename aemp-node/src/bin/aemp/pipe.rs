@@ -93,7 +93,7 @@ impl Pipe {
 /// What people read when there is no stream.
 fn no_stream(peer: &NodeId, function: &str, error: &DataError) -> Failure {
     match error {
-        DataError::Failed(reasons) if matches!(reasons.values().first(), Some(Value::Text(kind)) if kind == "transport_error") => {
+        DataError::Failed(reasons) if reasons.kind().as_deref() == Some("transport_error") => {
             Failure::unreachable(format!("{error}: `aemp nodes` lists the nodes that can be reached"))
         }
         error => Failure::refused(format!("{peer}: {function}: {error}")),

@@ -106,7 +106,7 @@ async fn connected_nodes(own: &Node, node: &NodeId) -> Result<Vec<NodeId>, Strin
         answer = own.call(&port, &request, Some(PATIENCE)) => answer.map_err(|error| error.to_string())?,
         reasons = watch => {
             let reasons = reasons.map_err(|error| error.to_string())?;
-            return Err(reasons.values().last().and_then(Value::text).unwrap_or("it is lost".into()).into_owned());
+            return Err(reasons.message().unwrap_or("it is lost".into()).into_owned());
         }
     };
     let answer: Vec<String> = answer.decode().map_err(|error| error.to_string())?;

@@ -87,10 +87,9 @@ impl Sender {
 
     /// Has the desk make a port.
     async fn new_port(&self, request: Vec<Value>) -> Result<PortId, Failure> {
-        match self.ask(request).await? {
-            Value::Text(port) => port.parse().map_err(Failure::refused),
-            other => Err(Failure::refused(format!("the receiver answered {other:?}"))),
-        }
+        let answer = self.ask(request).await?;
+        let port = answer.text().ok_or_else(|| Failure::refused(format!("the receiver answered {answer:?}")))?;
+        port.parse().map_err(Failure::refused)
     }
 
     async fn one_way(self, time: Duration) -> Result<Figures, Failure> {

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
+use aemp_node::echo;
 use aemp_node::proto::names::PortId;
 use aemp_node::proto::node::{Context, Failure, Reasons};
 use aemp_node::proto::value::Value;
-
-use super::{echo, port_id};
 
 /// Makes a port that was not made by name or by spawning.
 pub(super) fn new(context: &mut Context<'_>, kind: &str) -> Result<PortId, Failure> {
@@ -21,8 +20,8 @@ pub(super) fn new(context: &mut Context<'_>, kind: &str) -> Result<PortId, Failu
             context.receive(&port, move |context, elements| {
                 let message: Vec<Value> = elements.rest()?;
                 match &message[..] {
-                    [Value::Text(tag), to] if tag == "flush" => {
-                        if let Some(to) = port_id(to) {
+                    [tag, to] if tag.text().as_deref() == Some("flush") => {
+                        if let Some(to) = to.text().and_then(|to| to.parse::<PortId>().ok()) {
                             context.send(&to, &(collected,))?;
                         }
                     }

@@ -8,10 +8,7 @@ mod start_line;
 
 use std::io::BufRead as _;
 
-use aemp_node::proto::framing::Elements;
-use aemp_node::proto::names::PortId;
-use aemp_node::proto::node::{Context, Outcome};
-use aemp_node::proto::value::Value;
+use aemp_node::proto::node::Context;
 use aemp_node::{LogLayer, Node};
 use tokio::sync::oneshot;
 
@@ -48,12 +45,7 @@ pub(crate) async fn run(logs: &LogLayer) -> Result<(), Failure> {
 /// Offers everything that the suite needs.
 pub(crate) async fn offer(node: &Node) -> Result<(), String> {
     let ports = |context: &mut Context<'_>| {
-        context.named_port("echo", |context, elements| {
-            if let Err(failure) = echo(context, elements) {
-                tracing::warn!(?failure, "the port echo cannot answer");
-            }
-            Ok(())
-        });
+        context.named_port("echo", aemp_node::echo);
         control::offer(context);
         functions::offer(context);
     };
@@ -72,22 +64,4 @@ fn standard_input() -> (oneshot::Receiver<String>, oneshot::Receiver<()>) {
         let _ = ended.send(());
     });
     (first_line, end)
-}
-
-/// Sends all elements but the last to the port that the last one names. Without one, nothing happens.
-fn echo(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
-    let mut elements: Vec<Value> = elements.rest()?;
-    if let Some(to) = elements.pop().and_then(|to| port_id(&to)) {
-        context.send(&to, &elements)?;
-    }
-    Ok(())
-}
-
-/// The port ID that a value is, as text or bytes (`VALUE-7`).
-fn port_id(value: &Value) -> Option<PortId> {
-    match value {
-        Value::Text(text) => text.parse().ok(),
-        Value::Bytes(octets) => octets.iter().map(|octet| char::from(*octet)).collect::<String>().parse().ok(),
-        _ => None,
-    }
 }
