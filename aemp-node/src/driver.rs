@@ -260,7 +260,7 @@ impl Driver {
             NodeEvent::Up(peer) => tracing::info!(node, %peer, "connected"),
             NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, %reasons, "the connection is lost"),
             NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, %reasons, "not reached"),
-            NodeEvent::Refused { node: peer, address, error } => {
+            NodeEvent::Refused { node: peer, address, error, .. } => {
                 let peer = peer.as_ref().map(ToString::to_string);
                 // Whoever runs the node should hear once that it does not reach what it was told to reach.
                 if address.clone().is_some_and(|address| self.told.borrow_mut().insert(address)) {
@@ -364,17 +364,19 @@ async fn dial_task(driver: Rc<Driver>, dial: DialId, address: String) {
 async fn listen_task(driver: Rc<Driver>, listener: TcpListener) {
     let mut failing = false;
     loop {
-        // A connection that could not be taken on is its own loss; out of descriptors, a pause lets others end.
-        let taken = match listener.accept().await {
-            Ok((stream, _)) => driver.take_on(stream, Role::Acceptor, None),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &taken {
-            if !failing {
-                tracing::warn!(%error, "a connection was not taken on; this is not told again before one is");
+        match listener.accept().await {
+            // One that is not taken on is its own loss, and the node has told why. The next one does not wait for that.
+            Ok((stream, _)) => {
+                let _refused = driver.take_on(stream, Role::Acceptor, None);
+                failing = false;
             }
-            sleep(Duration::from_millis(10)).await;
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "no connection can be accepted; this is told again after one was");
+                }
+                // Perhaps there are no descriptors left: a pause lets others end.
+                sleep(Duration::from_millis(10)).await;
+            }
         }
-        failing = taken.is_err();
     }
 }

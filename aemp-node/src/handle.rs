@@ -11,7 +11,7 @@ use std::{fmt, io};
 
 use aemp_proto::framing::{Elements, EncodeError, Framing, Limits};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, NoAnswer, NodeEvent, Outcome, Reasons};
+use aemp_proto::node::{Access, Context, NoAnswer, NodeEvent, Outcome, Reasons};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -426,11 +426,11 @@ impl Node {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-    /// # use aemp_node::{Config, Node, proto::names::PortId};
+    /// # use aemp_node::{Access, Config, Node, proto::names::PortId};
     /// let node = Node::start(Config::local()).await.unwrap();
-    /// node.register("Adder::start", |context, arguments| {
+    /// node.register("Adder::start", Access::SPAWN, |context, arguments| {
     ///     let mut sum: u64 = arguments.rest()?;
-    ///     let own = context.own_port().ok_or("called, not spawned")?;
+    ///     let own = context.own_port().ok_or("the port has ended")?;
     ///     context.receive_tag(&own, "add", move |context, elements| {
     ///         let (number, reply): (u64, PortId) = elements.rest()?;
     ///         sum += number;
@@ -464,7 +464,7 @@ impl Node {
         Ok(self.with(spawn).await??)
     }
 
-    /// Lets others call and spawn a function under this name. Nothing else of this program can be called.
+    /// Lets others use a function under this name, as `access` says. Nothing else of this program can be called or spawned.
     ///
     /// # Errors
     ///
@@ -472,10 +472,11 @@ impl Node {
     pub async fn register(
         &self,
         name: &str,
+        access: Access,
         function: impl Fn(&mut Context<'_>, Elements<'_>) -> Outcome + Send + 'static,
     ) -> Result<(), Stopped> {
         let name = name.to_owned();
-        self.with(move |context| context.register(&name, Rc::new(function))).await
+        self.with(move |context| context.register(&name, access, Rc::new(function))).await
     }
 
     /// What happens in the node: nodes that come and go, refusals, failures that concern nobody else. Whoever asks first gets all since

@@ -168,4 +168,4 @@ pub use watch::Watch;
 pub use wire::{Passed, Tap};
 
 pub use aemp_proto as proto;
-pub use aemp_proto::node::Context;
+pub use aemp_proto::node::{Access, Context};

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, Outcome};
+use aemp_proto::node::{Access, Context, Outcome};
 use aemp_proto::value::Value;
 
 /// The code of a port that sends the elements of each message, but the last, to the port that the last one names.
@@ -47,8 +47,8 @@ pub fn serve_database(context: &mut Context<'_>) {
         context.db_del(&family, keys.iter().map(String::as_str));
         Ok(())
     };
-    context.register("db_set", Rc::new(set));
-    context.register("db_del", Rc::new(delete));
+    context.register("db_set", Access::CALL, Rc::new(set));
+    context.register("db_del", Access::CALL, Rc::new(delete));
 }
 
 /// The code of a port that hands every message to `print`, as a line of JSON.

@@ -164,7 +164,7 @@ async fn wild_requests_harm_nobody_but_who_makes_them() {
     let adder = |_: &mut aemp_node::Context<'_>, elements: aemp_node::proto::framing::Elements<'_>| {
         elements.rest::<(u64, u64)>().map(drop).map_err(Into::into)
     };
-    victim.register("add", adder).await.expect("it runs");
+    victim.register("add", aemp_node::Access::CALL, adder).await.expect("it runs");
     let typed = victim.port(|_, elements| elements.rest::<(String, u64)>().map(drop).map_err(Into::into));
     let typed: PortId = typed.await.expect("it runs");
     victim.with(|context| context.named_port("taken", |_, _| Ok(()))).await.expect("it runs").expect("it is free");

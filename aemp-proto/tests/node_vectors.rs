@@ -8,7 +8,7 @@ use std::time::Duration;
 use aemp_proto::framing::{Elements, Framing};
 use aemp_proto::link::{Link, OwnGreeting, Role};
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, Node, NodeConfig};
+use aemp_proto::node::{Access, Context, Node, NodeConfig};
 use aemp_proto::value::Value;
 use support::pair::{Told, config, give, link, take};
 use support::vectors::{cases, recordings, same, value};
@@ -45,16 +45,16 @@ fn node_of_the_recording() -> Node {
             });
             Ok(())
         };
-        context.register("::mk", Rc::new(mk));
+        context.register("::mk", Access::SPAWN, Rc::new(mk));
         let callme = |context: &mut Context<'_>, elements: Elements<'_>| {
             let mut elements: Vec<Value> = elements.rest()?;
             let Value::Text(to) = elements.remove(0) else { return Err("no port".into()) };
             elements.insert(0, "called".into());
             Ok(context.send(&to.parse().map_err(|_| "no port ID")?, &elements)?)
         };
-        context.register("main::callme", Rc::new(callme));
+        context.register("main::callme", Access::CALL, Rc::new(callme));
         // The reference speaks the global protocol.
-        context.register("g_slave", Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Ok(())));
+        context.register("g_slave", Access::CALL, Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Ok(())));
     });
     node
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aemp_proto::framing::Elements;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Context, NodeConfig, NodeEvent, Reasons};
+use aemp_proto::node::{Access, Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
 use support::ports::{heard, log, noting, noting_reasons, port, two, values, with};
 use support::world::{World, node_config};
@@ -249,7 +249,7 @@ fn spawning_makes_a_port_of_a_registered_function_and_of_nothing_else() {
                 context.receive(&own, noting(&got));
                 Ok(())
             };
-            context.register("Worker::start", Rc::new(init));
+            context.register("Worker::start", Access::SPAWN, Rc::new(init));
         });
     }
     for host in [a, b] {
@@ -322,7 +322,7 @@ fn secure_mode_refuses_what_acts_for_others_and_answers_eval_all_the_same() {
     world.settle();
     let (got, fired) = (log(), log());
     with(&mut world, b, |context| {
-        context.register("f", Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Err("called".into())));
+        context.register("f", Access::BOTH, Rc::new(|_: &mut Context<'_>, _: Elements<'_>| Err("called".into())));
     });
     with(&mut world, a, |context| {
         let me = context.port(noting(&got));

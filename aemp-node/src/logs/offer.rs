@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, Outcome};
+use aemp_proto::node::{Access, Context, Outcome};
 use aemp_proto::value::Value;
 
 use super::backlog::Entry;
@@ -64,7 +64,7 @@ impl Node {
         self.with(move |context| {
             let offer = Rc::new(Offer { source, catchers: RefCell::default() });
             let asked = offer.clone();
-            context.register(CONNECT, Rc::new(move |context, elements| asked.connect(context, elements)));
+            context.register(CONNECT, Access::CALL, Rc::new(move |context, elements| asked.connect(context, elements)));
             context.run_future(async move |node| offer.send_on(&node).await);
         })
         .await

@@ -1,11 +1,10 @@
 //! Which connection of a node comes up, when there are several (section 7.6 of the specification).
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::peer::{self, PeerState, Up};
-use super::{ARBITER, Action, Connection, ConnectionId, GLOBAL, Node, NodeEvent};
+use super::{ARBITER, Action, Connection, ConnectionId, GLOBAL, Node, NodeEvent, Refusal};
 use crate::link::{Accepted, Role};
 use crate::names::NodeId;
 use crate::output::Output;
@@ -85,7 +84,7 @@ impl Node {
         match connection.link.accept() {
             Ok(Accepted::Authenticating) => self.pump(id, &[]),
             Ok(Accepted::StartTls(tls)) => self.actions.push_back(Action::StartTls { connection: id, tls }),
-            Err(error) => self.gone(id, &error.to_string()),
+            Err(error) => self.failed(id, &error),
         }
     }
 
@@ -107,20 +106,20 @@ impl Node {
             self.core.run_steps();
         }
         if let PeerState::Lost = self.core.peers[index].state {
-            return self.gone(id, "what the last connection left behind has no end");
+            return self.gone(id, Refusal::Superseded, "what the last connection left behind has no end");
         }
         let limits = self.core.send_limits();
         let peer = &mut self.core.peers[index];
         if peer.up().is_some() {
             // Another one was faster; the arbiter sees to it that this does not happen.
-            return self.gone(id, "there is a connection to that node already");
+            return self.gone(id, Refusal::Superseded, "there is a connection to that node already");
         }
         let mut output = Output::default();
         if let PeerState::Connecting { queue, .. } = &peer.state
             && !peer::transcribe(queue, framing, &limits, output.buffer())
         {
             self.core.lose_peer(index, "what waited cannot be written in the framing of the connection");
-            return self.gone(id, "what waited cannot be written in its framing");
+            return self.gone(id, Refusal::Superseded, "what waited cannot be written in its framing");
         }
         // What was to go to an older connection does not come over this one.
         self.core.carry_out();
@@ -152,7 +151,7 @@ impl Node {
     pub(super) fn refuse_others(&mut self, node: &NodeId, but: ConnectionId, text: &str) {
         let others: Vec<_> = self.connections_of(node).map(|(id, _)| id).filter(|id| *id != but).collect();
         for id in others {
-            self.gone(id, text);
+            self.gone(id, Refusal::Superseded, text);
         }
     }
 
@@ -167,7 +166,7 @@ impl Node {
         };
         let late: Vec<_> = self.handshakes.iter().copied().filter(late).collect();
         for id in late {
-            self.gone(id, "it takes too long, and another connection of that node waits");
+            self.gone(id, Refusal::TooSlow, "it takes too long, and another connection of that node waits");
         }
     }
 }

@@ -23,6 +23,11 @@ pub struct NodeConfig {
     pub ready: usize,
     /// Watches that one peer may have on our ports, 1,000,000 by default (`MON-11`).
     pub watches: usize,
+    /// Ports that all peers together may have spawned here and that have not ended, 100,000 by default (`SPAWN-5`). A spawned port stays when its
+    /// peer goes, so without this limit peers could fill the memory for good.
+    pub spawned: usize,
+    /// How many of them one peer may have spawned, 10,000 by default: one peer cannot keep others from spawning.
+    pub spawned_by_peer: usize,
     /// Connections that may be in their handshake at once, 1,000 by default (`SEC-5`).
     pub handshakes: usize,
     /// How long a node without a connection is tried, 2 seconds by default (`MON-10`).
@@ -63,6 +68,8 @@ impl NodeConfig {
             connecting: 10_000,
             ready: 1 << 20,
             watches: 1_000_000,
+            spawned: 100_000,
+            spawned_by_peer: 10_000,
             handshakes: 1_000,
             connect_timeout: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::peer::PeerState;
 use super::seed::Dial;
-use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent};
+use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent, Refusal};
 use crate::error::{Error, LimitExceeded};
 use crate::line::Protocol;
 use crate::link::{Event, Link, OwnGreeting, Role};
@@ -28,8 +28,11 @@ impl Node {
     ) -> Result<ConnectionId, Error> {
         self.core.now = now;
         let limit = self.core.config.handshakes;
+        let from = peer_address.filter(|_| role == Role::Acceptor).map(String::from);
         if role == Role::Acceptor && self.accepting >= limit {
-            return Err(LimitExceeded::Handshakes { limit }.into());
+            let error = Error::from(LimitExceeded::Handshakes { limit });
+            self.refused(None, None, from, Refusal::of(&error), &error.to_string());
+            return Err(error);
         }
         let own = match dial {
             Some(DialId(Dial::Data(dial))) => self.data_greeting(dial, random, peer_address)?,
@@ -40,7 +43,7 @@ impl Node {
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
         let connection =
-            Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None, address, data: None };
+            Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None, address, from, data: None };
         self.connections.insert(id, Box::new(connection));
         self.handshakes.insert(id);
         self.accepting += usize::from(role == Role::Acceptor);
@@ -52,7 +55,7 @@ impl Node {
     pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
         self.core.now = now;
         let address = self.dial_ended(dial, error);
-        self.core.events.push_back(NodeEvent::Refused { node: None, address, error: error.into() });
+        self.refused(None, address, None, Refusal::Unreachable, error);
         self.settle();
     }
 
@@ -74,7 +77,7 @@ impl Node {
                     self.writable.push_back(id);
                     self.pump(id, &[]);
                 }
-                Err(error) => self.gone(id, &error.to_string()),
+                Err(error) => self.failed(id, &error),
             }
         }
         self.settle();
@@ -100,7 +103,7 @@ impl Node {
                 (None, Err(error)) => error.to_string(),
                 (None, Ok(())) => String::from("Unexpected end-of-file"),
             };
-            self.gone(id, &text);
+            self.gone(id, Refusal::Ended, &text);
         }
         self.settle();
     }
@@ -175,14 +178,31 @@ impl Node {
                 Err(error) => {
                     let dial = connection.dial;
                     self.is_it_us(dial, &error);
-                    return self.gone(id, &error.to_string());
+                    return self.failed(id, &error);
                 }
             }
         }
     }
 
+    /// A connection has failed.
+    pub(super) fn failed(&mut self, id: ConnectionId, error: &Error) {
+        self.gone(id, Refusal::of(error), &error.to_string());
+    }
+
+    /// Tells that a connection did not come up.
+    fn refused(
+        &mut self,
+        node: Option<NodeId>,
+        address: Option<String>,
+        from: Option<String>,
+        reason: Refusal,
+        error: &str,
+    ) {
+        self.core.events.push_back(NodeEvent::Refused { node, address, from, reason, error: error.into() });
+    }
+
     /// A connection is over, for whatever reason.
-    pub(super) fn gone(&mut self, id: ConnectionId, text: &str) {
+    pub(super) fn gone(&mut self, id: ConnectionId, reason: Refusal, text: &str) {
         let Some(connection) = self.forget_connection(id) else { return };
         let address = connection.dial.and_then(|dial| self.dial_ended(dial, text));
         match connection.peer {
@@ -195,8 +215,7 @@ impl Node {
                 if let Some(key) = &connection.data {
                     self.core.data_failed(key, text);
                 }
-                let node = connection.node.clone();
-                self.core.events.push_back(NodeEvent::Refused { node, address, error: text.into() });
+                self.refused(connection.node.clone(), address, connection.from.clone(), reason, text);
             }
         }
         // Another connection of that node may have waited for this one, or a probe was for this one.

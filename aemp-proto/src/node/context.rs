@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use serde::Serialize;
 
+use super::access::Access;
 use super::core::{Core, Function};
 use super::port::{Handler, PortKey};
 use super::reasons::{IntoOutcome, Outcome, Reasons};
@@ -206,9 +207,17 @@ impl<'a> Context<'a> {
         self.core.spawn(node, function, arguments)
     }
 
-    /// Lets others call and spawn a function under this name.
-    pub fn register(&mut self, name: &str, function: Function) {
-        self.core.register(name, function);
+    /// Lets others use a function under this name, as `access` says. It takes the place of one that has that name already.
+    pub fn register(&mut self, name: &str, access: Access, function: Function) {
+        self.core.register(name, access, function);
+    }
+
+    /// Protects a port of this node: from now on other nodes cannot end it (`KILL-4`). What they are denied is an
+    /// [event](super::NodeEvent::Denied). Code of this node can still end it. Nothing happens if it has ended.
+    pub fn protect(&mut self, port: &PortId) {
+        if let Some(port) = self.own(port).and_then(|port| self.core.ports.get(port)) {
+            port.protected = true;
+        }
     }
 
     /// Runs code after a time, in the name of the own port, if it has not ended by then. If the code fails, the port ends.

@@ -1,15 +1,16 @@
 //! What the code of ports can reach: ports, peers, watches, and the queue of the node's own messages.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::access::{Access, Functions, Spawned};
 use super::config::NodeConfig;
 use super::context::Context;
 use super::data;
 use super::database::Watchers;
+use super::denials::Denials;
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Ports, Ran, Watcher};
 use super::reasons::{Outcome, Reasons};
@@ -22,7 +23,7 @@ use crate::global::{Global, Output};
 use crate::names::{NodeId, PortId, PortNames};
 use crate::value::Value;
 
-/// A function that others may call or spawn: it gets the arguments.
+/// A function that others may call or spawn ([`Access`]): it gets the arguments.
 pub type Function = Rc<dyn Fn(&mut Context<'_>, Elements<'_>) -> Outcome>;
 
 /// Something to do when what goes on now has come to its end (`PORT-4`).
@@ -69,7 +70,11 @@ pub(super) struct Core {
     pub(super) next_place: usize,
     /// What waits for all peers that have no connection, in octets, with what they cost themselves.
     pub(super) queued: usize,
-    pub(super) functions: BTreeMap<Box<str>, Function>,
+    pub(super) functions: Functions,
+    /// The ports that peers have spawned.
+    pub(super) spawned_ports: Spawned,
+    /// What was denied to peers.
+    pub(super) denials: Denials,
     /// Watches that are about to fire.
     pub(super) firing: BTreeSet<WatchId>,
     pub(super) timers: Timers,
@@ -116,7 +121,9 @@ impl Core {
             by_node: BTreeMap::new(),
             next_place: 0,
             queued: 0,
-            functions: BTreeMap::new(),
+            functions: Functions::default(),
+            spawned_ports: Spawned::default(),
+            denials: Denials::default(),
             firing: BTreeSet::new(),
             timers: Timers::default(),
             steps: VecDeque::new(),
@@ -249,6 +256,7 @@ impl Core {
         let name = self.ports.name(port);
         let Some(mut ended) = self.ports.remove(port) else { return };
         if let Some(held) = ended.held.take() {
+            self.spawned_ended(held.spawned_by);
             for key in held.timers {
                 let task = self.timers.remove(key);
                 self.discard(task);
@@ -312,8 +320,9 @@ impl Core {
 
     // --- functions ---
 
-    pub(super) fn register(&mut self, name: &str, function: Function) {
-        self.functions.insert(name.into(), function);
+    pub(super) fn register(&mut self, name: &str, access: Access, function: Function) {
+        let before = self.functions.insert(name, access, function);
+        self.discard(before);
     }
 
     /// Calls a function for another node. There is no port to end when it fails.
@@ -322,10 +331,6 @@ impl Core {
         if let Err(failure) = self.supervised(None, run).flatten() {
             self.events.push_back(NodeEvent::CallFailed { source: source.clone(), failure });
         }
-    }
-
-    pub(super) fn function(&self, name: &str) -> Option<Function> {
-        self.functions.get(name).cloned()
     }
 
     // --- spawning ---
@@ -339,7 +344,7 @@ impl Core {
             let index = self.peer(node);
             let head = ["", request::SPAWN, &name, function];
             self.write_to(index, |framing, out| arguments.relay(&head, framing, &limits, out))?;
-        } else if let Some(function) = self.function(function)
+        } else if let Some(function) = self.functions.to_spawn(function)
             && let Some(port) = self.ports.make(Some(&name))
         {
             if let Err(error) = arguments.relay(&[], Framing::Cbor, &limits, &mut self.own) {

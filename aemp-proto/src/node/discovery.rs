@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::peer::PeerState;
 use super::seed::Dial;
-use super::{Action, ConnectionId, DialId, Node};
+use super::{Action, ConnectionId, DialId, Node, Refusal};
 use crate::error::{Error, PeerIncompatible};
 use crate::global::{Global, Output};
 use crate::names::NodeId;
@@ -191,7 +191,7 @@ impl Node {
         };
         let unwanted: Vec<_> = self.handshakes.iter().copied().filter(unwanted).collect();
         for id in unwanted {
-            self.gone(id, "nobody waits for that node any more");
+            self.gone(id, Refusal::Unwanted, "nobody waits for that node any more");
         }
     }
 

@@ -17,6 +17,7 @@
 //!
 //! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
 
+mod access;
 mod arbitration;
 mod call;
 mod config;
@@ -25,11 +26,13 @@ mod context;
 mod core;
 mod data;
 mod database;
+mod denials;
 mod discovery;
 mod peer;
 mod peers;
 mod port;
 mod reasons;
+mod refusal;
 mod request;
 mod search;
 mod seed;
@@ -40,14 +43,17 @@ mod timer;
 mod watch;
 
 pub use self::core::Function;
+pub use access::Access;
 pub use call::NoAnswer;
 pub use config::NodeConfig;
 pub use context::Context;
 pub use data::{DataConnection, DataTaker};
 pub use database::DbEntry;
+pub use denials::Denied;
 pub use peer::ConnectionId;
 pub use port::Handler;
 pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
+pub use refusal::Refusal;
 pub use seed::DialId;
 pub use supervise::{Conduct, Supervisor};
 pub use tables::Tables;
@@ -58,7 +64,7 @@ use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -113,14 +119,27 @@ pub enum NodeEvent {
     Down(NodeId, Reasons),
     /// A connection to a node was wanted, and could not be made in time.
     Unreachable(NodeId, Reasons),
-    /// A connection ended before it was up; the node, if it said who it is.
+    /// A connection ended before it was up, or an address could not be reached.
     Refused {
-        /// What the other side said that it is.
+        /// The ID that the other side has claimed. Nothing proves it. `None` if the other side has not greeted.
         node: Option<NodeId>,
-        /// The address that was dialled.
+        /// The address that was dialled. `None` if the other side has connected.
         address: Option<String>,
-        /// Why.
+        /// The address from which the other side has connected. `None` if this node has dialled, or its owner did not say it.
+        from: Option<String>,
+        /// Which kind of reason it is.
+        reason: Refusal,
+        /// The reason as a text for people.
         error: String,
+    },
+    /// Another node wanted something that it may not do. The same is told once, and again after an hour; [`Node::denied`] counts all of them.
+    Denied {
+        /// The node.
+        source: NodeId,
+        /// What it wanted to do.
+        what: Denied,
+        /// The port, function or family with which it wanted to do that.
+        name: String,
     },
     /// The node has become global.
     BecameGlobal,
@@ -165,6 +184,8 @@ struct Connection {
     peer: Option<usize>,
     /// The address that was dialled.
     address: Option<String>,
+    /// The address from which it was opened, if others have opened it.
+    from: Option<String>,
     /// Which data connection it is, once it is one.
     data: Option<data::Key>,
 }
@@ -301,6 +322,11 @@ impl Node {
         self.core.peers.iter().map(peer::Peer::waiting).sum()
     }
 
+    /// How often something was denied to other nodes since the start ([`NodeEvent::Denied`]).
+    pub fn denied(&self) -> u64 {
+        self.core.denials.count()
+    }
+
     /// The watches that all peers together have on ports of this node.
     pub fn watched(&self) -> usize {
         self.core.peers.iter().map(|peer| peer.watches_held).sum()
@@ -376,7 +402,7 @@ impl Node {
             if let Some(connection) = self.connections.get_mut(&id)
                 && let Err(error) = connection.link.handle_timeout(now)
             {
-                self.gone(id, &error.to_string());
+                self.failed(id, &error);
             }
         }
         self.hurry();
@@ -384,6 +410,7 @@ impl Node {
             self.look_after(index);
         }
         self.core.shed_load();
+        self.core.denials.expire(now);
         self.core.tell_global(|global| global.expire(now));
         self.end_searches();
         self.data_hurry();

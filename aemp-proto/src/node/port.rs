@@ -11,7 +11,7 @@ use super::timer::TimerKey;
 use super::watch::{Watch, WatchId};
 use crate::framing::Elements;
 use crate::global::QuestionId;
-use crate::names::{PortId, PortNames};
+use crate::names::{NodeId, PortId, PortNames};
 
 /// What a port does with a message: it gets the elements behind the port name, or behind the tag. It must not block.
 pub type Handler = Box<dyn FnMut(&mut Context<'_>, Elements<'_>) -> Outcome>;
@@ -46,6 +46,8 @@ pub(super) struct Port {
     code: Code,
     /// It was made by name or by spawning: it ignores what it has no code for (`PORT-3`).
     named: Option<Box<str>>,
+    /// Other nodes cannot end it (`KILL-4`).
+    pub(super) protected: bool,
     pub(super) watchers: Vec<Watcher>,
     pub(super) held: Option<Box<Held>>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Held {
     pub(super) calls: BTreeSet<PortKey>,
     /// What it has asked about the database.
     pub(super) questions: BTreeSet<QuestionId>,
+    /// The node that has spawned it, if another one has.
+    pub(super) spawned_by: Option<NodeId>,
 }
 
 impl Port {
@@ -178,8 +182,13 @@ impl Ports {
         if let Some(name) = name {
             self.by_name.insert(name.into(), key);
         }
-        self.slots[slot].port =
-            Some(Port { code: Code::default(), named: name.map(Into::into), watchers: Vec::new(), held: None });
+        self.slots[slot].port = Some(Port {
+            code: Code::default(),
+            named: name.map(Into::into),
+            protected: false,
+            watchers: Vec::new(),
+            held: None,
+        });
         Some(key)
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::core::Core;
 use super::data;
+use super::denials::Denied;
 use super::port::Watcher;
 use super::reasons::Reasons;
 use crate::framing::Elements;
@@ -39,7 +40,7 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         "mon1" => mon1(core, elements, peer),
         "mon0" => mon0(core, elements, peer),
         "kil0" => kil0(core, elements, peer),
-        "kil1" => kil1(core, elements),
+        "kil1" => kil1(core, elements, asker),
         "eval" => eval(core, elements, asker),
         "can" => can(core, elements, asker),
         "time" => time(core, elements, asker),
@@ -53,10 +54,10 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         data::EXPECT if peer.is_some() => data::expect(core, elements, source),
         data::CONNECT if peer.is_some() => data::connect(core, elements, source),
         _ if refused => {}
-        SPAWN => spawn(core, elements, source),
+        SPAWN => spawn(core, elements, source, peer.is_none()),
         _ => {
             // A function that was registered, and nothing else (`NODE-7`).
-            if let Some(function) = core.function(&name) {
+            if let Some(function) = core.functions.to_call(&name) {
                 core.call_function(&function, elements, source);
             }
         }
@@ -119,12 +120,17 @@ fn kil0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     }
 }
 
-fn kil1(core: &mut Core, mut elements: Elements<'_>) {
+fn kil1(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let Some(name) = elements.name() else { return };
     let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
-    if let Some(port) = core.ports.find(&name) {
-        core.end(port, &reasons.into());
+    let Some(port) = core.ports.find(&name) else { return };
+    if let Some(asker) = asker
+        && core.ports.get(port).is_some_and(|port| port.protected)
+    {
+        // It offers something to all, so none of them takes it from the others (`KILL-4`).
+        return core.denied(asker, Denied::End, &name);
     }
+    core.end(port, &reasons.into());
 }
 
 /// Where a node may have us send something.
@@ -161,7 +167,7 @@ fn is_for_a_port(mut request: Elements<'_>) -> bool {
 
 fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
-    let known = KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name) || core.function(&name).is_some();
+    let known = KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name) || core.functions.has(&name);
     answer(core, &to, elements, [if known { "1" } else { "" }.into()]);
 }
 
@@ -191,13 +197,14 @@ fn answer(core: &mut Core, to: &PortId, elements: Elements<'_>, answer: impl Int
     }
 }
 
-fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
+fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, own: bool) {
     let (Some(name), Some(function)) = (elements.name(), elements.name()) else { return };
     // `::function` is the main package's, and `main::function` the same.
     let main = || function.strip_prefix("main").filter(|rest| rest.starts_with("::"));
-    let found = core.function(&function).or_else(|| core.function(main()?));
+    let functions = &core.functions;
+    let found = functions.to_spawn(&function).or_else(|| functions.to_spawn(main()?));
     if let Some(function) = found
-        && let Some(port) = core.ports.make(Some(&name))
+        && let Some(port) = if own { core.ports.make(Some(&name)) } else { core.make_spawned(&name, source) }
     {
         core.init(port, &function, elements, source);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aemp_proto::framing::{Elements, Framing};
 use aemp_proto::link::Config;
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, NodeConfig, Reasons};
+use aemp_proto::node::{Access, Context, NodeConfig, Reasons};
 use aemp_proto::value::Value;
 
 use super::hostile::{Hostile, Means};
@@ -238,7 +238,7 @@ impl Network {
                 Ok(())
             };
             context.named_port(inbox, handler).expect("the node is fresh");
-            context.register("Worker::start", Rc::new(|_, _| Ok(())));
+            context.register("Worker::start", Access::SPAWN, Rc::new(|_, _| Ok(())));
             if let Fault::Loop | Fault::LoopWithin = fault {
                 let other = if fault == Fault::Loop { usize::from(host == 0) } else { host };
                 let other = name(other).port("loop");

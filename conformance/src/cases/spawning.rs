@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     .level(Node),
     Case::new(
         "spawning/unknown-function",
-        &["SPAWN-3", "NODE-7"],
+        &["SPAWN-3", "NODE-7", "NODE-16"],
         "A function that is not there, or not meant for that, makes no port: a watch finds none.",
         unknown_function,
     )
@@ -117,7 +117,8 @@ fn no_port(peer: &mut Peer, port: &str) -> Step {
 
 fn unknown_function(t: &mut Test<'_>) -> Step {
     let mut peer = t.up()?;
-    for function in ["no::such::function", "conformance", "conformance::none", "", "echo", "mon1", "exit", "main::exit"] {
+    let others = ["no::such::function", "conformance", "conformance::none", "", "echo", "mon1", "exit", "main::exit"];
+    for function in others.into_iter().chain(["conformance::tell"]) {
         let port = unique("spawned")?;
         peer.send(&json!(["", SPAWN, port, function, peer.port("came"), "x"]))?;
         no_port(&mut peer, &port)?;

@@ -8,7 +8,7 @@ use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::{Elements, Framing};
 use aemp_node::proto::names::{NodeId, PortId};
 use aemp_node::proto::node::{NodeEvent, Outcome};
-use aemp_node::{Config, Context, Node, Tap};
+use aemp_node::{Access, Config, Context, Node, Tap};
 
 use crate::{Failure, say};
 
@@ -28,7 +28,7 @@ pub(crate) async fn demo() -> Result<(), Failure> {
     say(format_args!("answer: {answer:?}"))?;
 
     say("\n# A spawn: worker has seed run Counter::start with 10, and tells the new port to count")?;
-    seed.register("Counter::start", start_counter).await.map_err(Failure::refused)?;
+    seed.register("Counter::start", Access::SPAWN, start_counter).await.map_err(Failure::refused)?;
     let counter = worker.spawn(seed.id(), "Counter::start", &10).await.map_err(Failure::refused)?;
     let watch = worker.watch(&counter).await.map_err(Failure::refused)?;
     let answer = worker.call(&counter, &"count", None).await.map_err(Failure::refused)?;

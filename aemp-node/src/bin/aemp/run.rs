@@ -113,6 +113,10 @@ impl Run {
                     }
                     Service::Conformance | Service::Files => None,
                 };
+                if let Some(port) = &port {
+                    // It is for all, so nobody takes it from the others.
+                    context.protect(port);
+                }
                 for (port, family) in port.iter().flat_map(|port| families.iter().map(move |family| (port, family))) {
                     context.db_reg(port, family, port.port())?;
                 }

@@ -12,7 +12,7 @@ use crate::line::Protocol;
 use crate::link::{Accepted, OwnGreeting};
 use crate::names::NodeId;
 use crate::node::seed::Dial;
-use crate::node::{ARBITER, Action, ConnectionId, DialId, GLOBAL, Node};
+use crate::node::{ARBITER, Action, ConnectionId, DialId, GLOBAL, Node, Refusal};
 
 impl Node {
     /// Takes a data connection, after [`Action::HandOver`] and once its output is written; `None` if nobody waits for it any more: close it then. The
@@ -69,8 +69,14 @@ impl Node {
         if let Some(DialId(Dial::Data(dial))) = connection.dial {
             match self.core.data.dialled(dial) {
                 Some((wanted, _)) if wanted == node => {}
-                Some(_) => return self.gone(id, "that is another node than the one that is wanted [DATA-24]"),
-                None => return self.gone(id, "nobody waits for it any more"),
+                Some(_) => {
+                    return self.gone(
+                        id,
+                        Refusal::Incompatible,
+                        "that is another node than the one that is wanted [DATA-24]",
+                    );
+                }
+                None => return self.gone(id, Refusal::Unwanted, "nobody waits for it any more"),
             }
         }
         connection.accepted = true;
@@ -78,7 +84,7 @@ impl Node {
         match connection.link.accept() {
             Ok(Accepted::Authenticating) => self.pump(id, &[]),
             Ok(Accepted::StartTls(tls)) => self.actions.push_back(Action::StartTls { connection: id, tls }),
-            Err(error) => self.gone(id, &error.to_string()),
+            Err(error) => self.failed(id, &error),
         }
     }
 
@@ -91,7 +97,7 @@ impl Node {
         };
         let wanted = key.and_then(|key| Some((self.core.data.get(&key)?, key)));
         let Some((wanted, key)) = wanted.filter(|(wanted, _)| wanted.claimed.is_none()) else {
-            return self.gone(id, "no data connection of that ID is expected from it [DATA-3]");
+            return self.gone(id, Refusal::Unwanted, "no data connection of that ID is expected from it [DATA-3]");
         };
         wanted.claimed = Some(id);
         let opening = wanted.opening.take();
@@ -209,7 +215,7 @@ impl Node {
         };
         let unwanted: Vec<_> = self.handshakes.iter().copied().filter(unwanted).collect();
         for id in unwanted {
-            self.gone(id, "nobody waits for it any more");
+            self.gone(id, Refusal::Unwanted, "nobody waits for it any more");
         }
     }
 }

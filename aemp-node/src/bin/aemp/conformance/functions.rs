@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use aemp_node::echo;
 use aemp_node::proto::names::PortId;
-use aemp_node::proto::node::{Context, Failure, Reasons};
+use aemp_node::proto::node::{Access, Context, Failure, Reasons};
 use aemp_node::proto::value::Value;
 
 /// Makes a port that was not made by name or by spawning.
@@ -42,14 +42,16 @@ pub(super) fn new(context: &mut Context<'_>, kind: &str) -> Result<PortId, Failu
 pub(super) fn offer(context: &mut Context<'_>) {
     context.register(
         "conformance::tell",
+        Access::CALL,
         Rc::new(|context, mut elements| {
             let to: PortId = elements.next_as().ok_or("nobody to tell")??;
             Ok(context.forward(&to, elements)?)
         }),
     );
-    context.register("conformance::failing", Rc::new(|_, _| Err("no start".into())));
+    context.register("conformance::failing", Access::SPAWN, Rc::new(|_, _| Err("no start".into())));
     context.register(
         "conformance::port",
+        Access::SPAWN,
         Rc::new(|context, mut elements| {
             let own = context.own_port().ok_or("only to be spawned")?;
             context.receive_tag(&own, "echo", echo);

@@ -1,0 +1,49 @@
+//! Why connections do not come up.
+
+use crate::error::{Error, LimitExceeded, PeerMisbehaved};
+
+/// Why a connection did not come up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The address could not be reached.
+    Unreachable,
+    /// Too many connections are in their handshake, in all or from that address (`SEC-5`).
+    Crowded,
+    /// It said nothing, and others wanted its place.
+    GaveWay,
+    /// The handshake took too long (`LIMIT-1`).
+    TooSlow,
+    /// The other side did not prove that it knows the secret (`AUTH-16`).
+    WrongToken,
+    /// The other side broke the protocol.
+    Misbehaved,
+    /// The two sides have too little in common, or one of them does not want the other.
+    Incompatible,
+    /// The other side exceeded a limit.
+    OverLimit,
+    /// The other side closed, or the transport connection failed.
+    Ended,
+    /// Another connection to that node is up, or is being made.
+    Superseded,
+    /// Nobody waits for it any more.
+    Unwanted,
+    /// Something else.
+    Other,
+}
+
+impl Refusal {
+    /// The kind of an error of a link.
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Misbehaved(PeerMisbehaved::WrongToken { .. }) => Refusal::WrongToken,
+            Error::Misbehaved(_) => Refusal::Misbehaved,
+            Error::Incompatible(_) => Refusal::Incompatible,
+            Error::Limit(LimitExceeded::HandshakeTime { .. }) => Refusal::TooSlow,
+            Error::Limit(LimitExceeded::Handshakes { .. }) => Refusal::Crowded,
+            Error::Limit(_) => Refusal::OverLimit,
+            Error::Lost(_) => Refusal::Ended,
+            _ => Refusal::Other,
+        }
+    }
+}
