@@ -210,7 +210,7 @@ fn a_node_that_says_again_and_again_that_it_is_global_gets_one_part() {
     for key in 0..20 {
         set(&mut world, 0, "fam", &key.to_string(), &"v".repeat(100_000));
     }
-    world.settle();
+    world.run_for(Duration::from_secs(1));
     with(&mut world, 3, |context| {
         for _ in 0..1000 {
             context.send(&port("s"), &("g_global",)).expect("small");

@@ -15,6 +15,7 @@ pub use greeting::OwnGreeting;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::ControlFlow;
 use core::time::Duration;
 
 use serde::Serialize;
@@ -37,8 +38,12 @@ pub struct Link {
     tls: bool,
     /// Which of the secrets the peer has.
     proven: usize,
-    /// Octets that have arrived and are not done with.
+    /// Octets that have arrived and are not done with, behind those that are.
     held: Vec<u8>,
+    /// How many octets of `held` are done with.
+    done: usize,
+    /// The visitor has stopped: there may be whole packets among the octets that are held.
+    stopped: bool,
     output: Output,
     deadline: Duration,
     /// Our token, which may be the secret itself, is in the output.
@@ -91,6 +96,8 @@ impl Link {
             tls: false,
             proven: 0,
             held: Vec::new(),
+            done: 0,
+            stopped: false,
             output,
             deadline,
             token_in_output: false,
@@ -146,9 +153,10 @@ impl Link {
     }
 
     /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
-    /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`).
+    /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`). The same holds while it
+    /// [has input](Link::has_input) to be looked at first.
     pub fn wants_input(&self) -> bool {
-        !matches!(self.state, State::Greeted | State::Securing | State::Stream { .. } | State::Ended)
+        !self.stopped && !matches!(self.state, State::Greeted | State::Securing | State::Stream { .. } | State::Ended)
     }
 
     /// How far the connection has come.
@@ -217,6 +225,64 @@ impl Link {
     /// been visited. Close the connection, without sending what is in `output`.
     #[inline]
     pub fn receive(&mut self, octets: &[u8], mut visit: impl FnMut(Packet<'_>)) -> Result<Option<Event>, Error> {
+        self.receive_while(octets, |packet| {
+            visit(packet);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Takes octets as [`receive`](Link::receive) does, until `visit` breaks off: the packet that it was given then counts as visited, and the
+    /// link keeps the octets behind it.
+    ///
+    /// As long as the link [has input](Link::has_input), call this again, with no octets, when there is time. Each octet is copied twice at
+    /// most because of that, however often the visitor breaks off.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Link::receive). What is wrong behind the packet at which the visitor broke off is an error of a later call.
+    ///
+    /// ```
+    /// # use std::{ops::ControlFlow, sync::Arc, time::Duration};
+    /// # use aemp_proto::{auth::Secret, link::{Config, Event, Link, OwnGreeting, Role}, names::NodeId};
+    /// # let link = |node: &str, role| {
+    /// #     let mut config = Config::new(NodeId::new(node).unwrap());
+    /// #     config.secret = Some(Secret::new(b"swordfish").unwrap());
+    /// #     let greeting = OwnGreeting::new(&config, [node.len() as u8; 32], None).unwrap();
+    /// #     Link::new(Arc::new(config), role, greeting, Duration::ZERO)
+    /// # };
+    /// # let (mut alice, mut robert) = (link("alice", Role::Opener), link("robert", Role::Acceptor));
+    /// # for _ in 0..2 {
+    /// #     for turn in 0..2 {
+    /// #         let (from, to) = if turn == 0 { (&mut alice, &mut robert) } else { (&mut robert, &mut alice) };
+    /// #         let octets = from.output().to_vec();
+    /// #         from.advance_output(octets.len());
+    /// #         let mut input = &octets[..];
+    /// #         while let Some(event) = to.receive(std::mem::take(&mut input), |_| {}).unwrap() {
+    /// #             if event == Event::Greeted { to.accept().unwrap(); }
+    /// #         }
+    /// #     }
+    /// # }
+    /// for number in 0..3 {
+    ///     alice.send_to("counter", &number).unwrap();
+    /// }
+    /// let mut heard = Vec::new();
+    /// let mut one = |packet: aemp_proto::framing::Packet<'_>| {
+    ///     heard.push(packet.decode::<(String, u64)>().unwrap().1);
+    ///     ControlFlow::Break(())
+    /// };
+    /// robert.receive_while(alice.output(), &mut one).unwrap();
+    /// while robert.has_input() {
+    ///     // Here others have their turn.
+    ///     robert.receive_while(&[], &mut one).unwrap();
+    /// }
+    /// assert_eq!(heard, [0, 1, 2]);
+    /// ```
+    #[inline]
+    pub fn receive_while(
+        &mut self,
+        octets: &[u8],
+        mut visit: impl FnMut(Packet<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Event>, Error> {
         if matches!(self.state, State::Securing) && !octets.is_empty() {
             // They are TLS's, not ours: taken for what is inside, they would be a way around it.
             return Err(ApiMisuse::OutOfTurn("receive").into());
@@ -232,13 +298,11 @@ impl Link {
         } else {
             self.hold(octets);
             let was_up = self.is_up();
-            let mut held = core::mem::take(&mut self.held);
-            let result = self.process(&held, &mut visit);
-            let done = result.as_ref().map_or(held.len(), |(done, _)| *done);
+            let (mut held, before) = (core::mem::take(&mut self.held), core::mem::take(&mut self.done));
+            let result = self.process(&held[before..], &mut visit);
+            let done = before + result.as_ref().map_or(held.len() - before, |(done, _)| *done);
             if was_up {
-                held.drain(..done);
-                held.shrink_to(2 * held.len() + Self::KEPT_INPUT);
-                self.held = if held.is_empty() { Vec::new() } else { held };
+                self.put_back(held, done);
             } else {
                 self.hold(&held[done..]);
                 held.zeroize();
@@ -250,6 +314,20 @@ impl Link {
             self.end();
         }
         result
+    }
+
+    /// Whether whole packets may be among the octets that the link keeps, because a visitor broke off.
+    #[inline]
+    pub fn has_input(&self) -> bool {
+        self.stopped
+    }
+
+    /// Keeps octets for a later call of [`receive_while`](Link::receive_while), without looking at them. Only for a link that is up.
+    pub(crate) fn postpone(&mut self, octets: &[u8]) {
+        if self.is_up() && !octets.is_empty() {
+            self.hold(octets);
+            self.stopped = true;
+        }
     }
 
     /// Keeps octets. Before the peer is authenticated its token may be among them, so no copy is left behind by growing.
@@ -264,7 +342,23 @@ impl Link {
         self.held.extend_from_slice(octets);
     }
 
-    /// Tells that the peer has ended the transport connection.
+    /// Keeps what is held of a link that is up, as far as it is not done with. Octets are moved only when more are done with than are
+    /// moved, so that many calls for one read cost no more than one.
+    fn put_back(&mut self, mut held: Vec<u8>, done: usize) {
+        if done == held.len() {
+            return;
+        }
+        if done > held.len() / 2 {
+            held.drain(..done);
+            held.shrink_to(2 * held.len() + Self::KEPT_INPUT);
+        } else {
+            self.done = done;
+        }
+        self.held = held;
+    }
+
+    /// Tells that the peer has ended the transport connection. Call [`receive_while`](Link::receive_while) first until the link
+    /// [has no input](Link::has_input): what arrived whole before the end counts (`CONN-10`).
     ///
     /// # Errors
     ///
@@ -391,17 +485,24 @@ impl Link {
             self.output.wipe();
         }
         (self.held, self.output) = (Vec::new(), Output::default());
+        (self.done, self.stopped) = (0, false);
         self.state = State::Ended;
     }
 
     /// Works through octets up to the next event; says how many are done with.
     #[inline]
-    fn process(&mut self, octets: &[u8], visit: &mut impl FnMut(Packet<'_>)) -> Result<(usize, Option<Event>), Error> {
+    fn process(
+        &mut self,
+        octets: &[u8],
+        visit: &mut impl FnMut(Packet<'_>) -> ControlFlow<()>,
+    ) -> Result<(usize, Option<Event>), Error> {
         let mut done = 0;
+        self.stopped = false;
         loop {
             match &mut self.state {
                 State::Up { scanner, .. } => {
-                    return Ok((done + visit_packets(scanner, &octets[done..], visit)?, None));
+                    done += visit_packets(scanner, &octets[done..], visit, &mut self.stopped)?;
+                    return Ok((done, None));
                 }
                 State::Greeting => {
                     let Some(line) = line::split(&octets[done..])? else {
@@ -461,16 +562,25 @@ impl Link {
     }
 }
 
-/// Hands all whole packets to `visit`; says how many octets are done with.
+/// Hands whole packets to `visit` until it breaks off; says how many octets are done with.
 #[inline]
-fn visit_packets(scanner: &mut Scanner, octets: &[u8], visit: &mut impl FnMut(Packet<'_>)) -> Result<usize, Error> {
+fn visit_packets(
+    scanner: &mut Scanner,
+    octets: &[u8],
+    visit: &mut impl FnMut(Packet<'_>) -> ControlFlow<()>,
+    stopped: &mut bool,
+) -> Result<usize, Error> {
     let framing = scanner.framing();
     let mut done = 0;
     loop {
         match scanner.scan(&octets[done..])? {
             Scan::Packet { start, end } => {
-                visit(Packet::scanned(framing, &octets[done + start..done + end]));
+                let visited = visit(Packet::scanned(framing, &octets[done + start..done + end]));
                 done += end;
+                if visited.is_break() {
+                    *stopped = done < octets.len();
+                    return Ok(done);
+                }
             }
             Scan::Partial { start } => return Ok(done + start),
         }

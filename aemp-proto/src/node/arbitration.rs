@@ -103,7 +103,7 @@ impl Node {
                 break;
             }
             // First fires what an earlier connection left behind (`PEER-4`).
-            self.core.run_steps();
+            self.core.run_steps(u64::MAX);
         }
         if let PeerState::Lost = self.core.peers[index].state {
             return self.gone(id, Refusal::Superseded, "what the last connection left behind has no end");

@@ -11,6 +11,9 @@ use crate::{global, link};
 pub struct NodeConfig {
     /// How connections greet, authenticate and are bounded.
     pub link: link::Config,
+    /// Units of [work](super::Node::work) for which one connection is served before others have their turn, 100,000 by default: about a
+    /// millisecond. A read of 64 KiB with messages of 40 octets costs less, so ordinary traffic is not cut. One packet is never cut.
+    pub turn_budget: u64,
     /// Octets that may wait for one peer, and for all together that have no connection, 64 MiB by default; more is the loss of the
     /// connection (`PEER-3`). Bounds what a reader that has stopped can cost, and nodes that cannot be found.
     pub queue: usize,
@@ -63,6 +66,7 @@ impl NodeConfig {
     pub fn new(link: link::Config) -> Self {
         NodeConfig {
             link,
+            turn_budget: 100_000,
             queue: 64 << 20,
             queues: 1 << 30,
             connecting: 10_000,

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use core::ops::ControlFlow;
 use core::time::Duration;
 
 use super::peer::PeerState;
@@ -42,8 +43,19 @@ impl Node {
         let link = Link::new(self.link_config.clone(), role, own, now);
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
-        let connection =
-            Connection { link, dial, node: None, accepted: false, accepted_at: None, peer: None, address, from, data: None };
+        let connection = Connection {
+            link,
+            dial,
+            node: None,
+            accepted: false,
+            accepted_at: None,
+            peer: None,
+            address,
+            from,
+            data: None,
+            queued: false,
+            ended: None,
+        };
         self.connections.insert(id, Box::new(connection));
         self.handshakes.insert(id);
         self.accepting += usize::from(role == Role::Acceptor);
@@ -59,11 +71,14 @@ impl Node {
         self.settle();
     }
 
-    /// Gives octets that have arrived.
+    /// Gives octets that have arrived. What they cause is done until the connection's [budget](super::NodeConfig::turn_budget) is spent;
+    /// the node keeps the rest, and [`run`](Node::run) goes on with it.
     #[inline]
     pub fn receive(&mut self, now: Duration, id: ConnectionId, octets: &[u8]) {
         self.core.now = now;
         self.heard(id);
+        self.core.work += octets.len() as u64;
+        self.begin_turn();
         self.pump(id, octets);
         self.settle();
     }
@@ -75,6 +90,7 @@ impl Node {
             match connection.link.tls_established() {
                 Ok(()) => {
                     self.writable.push_back(id);
+                    self.begin_turn();
                     self.pump(id, &[]);
                 }
                 Err(error) => self.failed(id, &error),
@@ -88,24 +104,35 @@ impl Node {
         self.connections.get(&id)?.node.as_ref()
     }
 
-    /// Whether octets of a connection would be of use now; if not, better leave them with the transport.
+    /// Whether octets of a connection would be of use now; if not, better leave them with the transport. The answer changes from no to yes
+    /// only when [`poll_writable`](Node::poll_writable) names the connection.
     pub fn wants_input(&self, id: ConnectionId) -> bool {
-        self.connections.get(&id).is_some_and(|connection| connection.link.wants_input())
+        self.connections.get(&id).is_some_and(|connection| connection.link.wants_input() && !self.is_paused(connection))
     }
 
-    /// Tells that a transport connection has ended, and how, if not in order.
+    /// Tells that a transport connection has ended, and how, if not in order. What has arrived whole before is handled first
+    /// (`CONN-10`).
     pub fn closed(&mut self, now: Duration, id: ConnectionId, error: Option<&str>) {
         self.core.now = now;
         if let Some(connection) = self.connections.get_mut(&id) {
-            let ended = connection.link.end_of_input();
-            let text = match (error, ended) {
-                (Some(error), _) => error.into(),
-                (None, Err(error)) => error.to_string(),
-                (None, Ok(())) => String::from("Unexpected end-of-file"),
-            };
-            self.gone(id, Refusal::Ended, &text);
+            connection.ended.get_or_insert(error.map(Into::into));
+            if !connection.link.has_input() {
+                self.end(id);
+            }
         }
         self.settle();
+    }
+
+    /// A connection is over that has ended, and of which everything is handled.
+    fn end(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let ended = connection.link.end_of_input();
+        let text = match (connection.ended.take().flatten(), ended) {
+            (Some(error), _) => error,
+            (None, Err(error)) => error.to_string(),
+            (None, Ok(())) => String::from("Unexpected end-of-file"),
+        };
+        self.gone(id, Refusal::Ended, &text);
     }
 
     /// What is to be written to a connection.
@@ -142,22 +169,62 @@ impl Node {
         }
     }
 
-    /// Gives octets to a link and does what it tells.
+    /// Gives the connection that is served now a budget of its own.
+    fn begin_turn(&mut self) {
+        self.core.turn_end = self.core.work.saturating_add(self.core.config.turn_budget);
+    }
+
+    /// Serves the connection that has waited for its turn for longest.
+    pub(super) fn next_turn(&mut self) {
+        let Some(id) = self.turns.pop_front() else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.queued = false;
+        self.begin_turn();
+        self.pump(id, &[]);
+        if self.connections.get(&id).is_some_and(|connection| !connection.link.has_input()) {
+            // It may read again.
+            self.writable.push_back(id);
+        }
+    }
+
+    /// Whether nothing of the other side of a connection is to be handled at the moment.
+    fn is_paused(&self, connection: &Connection) -> bool {
+        connection.peer.is_some_and(|index| self.core.peers[index].is_paused())
+    }
+
+    /// A connection's turn is over: another one comes if not everything is handled.
+    pub(super) fn turn_ends(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let (has_input, has_ended) = (connection.link.has_input(), connection.ended.is_some());
+        if has_input && !connection.queued && !self.is_paused(connection) {
+            self.turns.push_back(id);
+            self.connections.get_mut(&id).into_iter().for_each(|connection| connection.queued = true);
+        } else if !has_input && has_ended {
+            self.end(id);
+        }
+    }
+
+    /// Gives octets to a link and does what it tells, until the turn is over.
     pub(super) fn pump(&mut self, id: ConnectionId, octets: &[u8]) {
         let mut input = octets;
         loop {
             let Some(connection) = self.connections.get_mut(&id) else { return };
             let (core, peer) = (&mut self.core, connection.peer);
-            let told = connection.link.receive(core::mem::take(&mut input), |packet| {
+            if peer.is_some_and(|index| core.peers[index].is_paused()) {
+                connection.link.postpone(input);
+                return self.turn_ends(id);
+            }
+            let told = connection.link.receive_while(core::mem::take(&mut input), |packet| {
                 if let Some(index) = peer {
                     core.packet(index, id, &packet);
                 }
+                if core.work < core.turn_end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             if !connection.link.output().is_empty() {
                 self.writable.push_back(id);
             }
             match told {
-                Ok(None) => return,
+                Ok(None) => return self.turn_ends(id),
                 Ok(Some(Event::Greeted)) => {
                     let node = connection.link.peer().map(|greeting| greeting.node.clone());
                     connection.node.clone_from(&node);

@@ -252,6 +252,18 @@ impl<'a> Context<'a> {
         self.core.cancel(timer)
     }
 
+    /// Stops handling what a node sends, for a receiver that cannot take more: after the present packet, nothing of that node is handled
+    /// or read until [`resume_peer`](Self::resume_peer) was called as often as this, requests such as watches included. What it sends meanwhile
+    /// waits there, in order, and it counts as alive. The pause holds across connections. Of the own node nothing can be paused.
+    pub fn pause_peer(&mut self, node: &NodeId) {
+        self.core.pause_peer(node);
+    }
+
+    /// Takes back one [pause](Self::pause_peer) of a node. More calls than pauses do nothing.
+    pub fn resume_peer(&mut self, node: &NodeId) {
+        self.core.resume_peer(node);
+    }
+
     /// Runs code when what goes on now has come to its end, in the name of the own port. If the code fails, the port ends.
     pub fn later<O: IntoOutcome>(&mut self, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
         self.core.later(self.port, boxed(task));

@@ -26,6 +26,25 @@ use crate::value::Value;
 /// A function that others may call or spawn ([`Access`]): it gets the arguments.
 pub type Function = Rc<dyn Fn(&mut Context<'_>, Elements<'_>) -> Outcome>;
 
+/// What a packet, a step, or an operation on a table costs beside its octets, in units of work.
+pub(super) const OPERATION: u64 = 16;
+
+/// Steps that are being done, and the octets of the messages among them.
+#[derive(Default)]
+pub(super) struct Batch {
+    steps: VecDeque<Step>,
+    octets: Vec<u8>,
+    /// Where the next message begins.
+    start: usize,
+}
+
+impl Batch {
+    /// The elements of the next message, which ends there.
+    fn elements<'a>(octets: &'a [u8], start: &mut usize, end: usize) -> Elements<'a> {
+        Packet::scanned(Framing::Cbor, &octets[core::mem::replace(start, end)..end]).elements()
+    }
+}
+
 /// Something to do when what goes on now has come to its end (`PORT-4`).
 pub(super) enum Step {
     /// The packet that ends there in the batch's octets is for the port.
@@ -81,6 +100,12 @@ pub(super) struct Core {
     pub(super) supervisor: Option<Rc<dyn Supervisor>>,
     /// How many peers are in the state `Connecting`.
     pub(super) connecting: usize,
+    /// Units of work that were done since the start.
+    pub(super) work: u64,
+    /// At how many units of work the present connection's turn ends.
+    pub(super) turn_end: u64,
+    /// Steps that have gathered before those of `steps`, and were not all done for lack of time.
+    pub(super) batch: Batch,
     pub(super) steps: VecDeque<Step>,
     /// The messages among the steps, in cbor, one behind the other.
     pub(super) own: Vec<u8>,
@@ -96,6 +121,8 @@ pub(super) struct Core {
     pub(super) wanted: Vec<usize>,
     /// Connections that have output, of which the owner has not been told.
     pub(super) told: Vec<ConnectionId>,
+    /// Peers that were paused and are so no more.
+    pub(super) resumed: Vec<usize>,
     /// Connections to close.
     pub(super) closing: Vec<ConnectionId>,
 }
@@ -126,11 +153,15 @@ impl Core {
             denials: Denials::default(),
             firing: BTreeSet::new(),
             timers: Timers::default(),
+            work: 0,
+            turn_end: 0,
+            batch: Batch::default(),
             steps: VecDeque::new(),
             own: Vec::new(),
             events: VecDeque::new(),
             wanted: Vec::new(),
             told: Vec::new(),
+            resumed: Vec::new(),
             closing: Vec::new(),
         }
     }
@@ -142,40 +173,51 @@ impl Core {
     // --- steps ---
 
     pub(super) fn has_steps(&self) -> bool {
-        !self.steps.is_empty()
+        !self.steps.is_empty() || !self.batch.steps.is_empty()
     }
 
-    /// Does what has gathered, but not what gathers meanwhile: connections get their turn in between.
-    pub(super) fn run_steps(&mut self) {
-        let steps = core::mem::take(&mut self.steps);
-        let octets = core::mem::take(&mut self.own);
-        let mut start = 0;
-        let mut elements_to = |end: usize| {
-            let packet = Packet::scanned(Framing::Cbor, &octets[start..end]);
-            start = end;
-            packet.elements()
-        };
+    /// How many steps are to be done.
+    pub(super) fn steps_waiting(&self) -> usize {
+        self.steps.len() + self.batch.steps.len()
+    }
+
+    /// Does what has gathered, but not what gathers meanwhile, until so much work is done: connections get their turn in between.
+    pub(super) fn run_steps(&mut self, budget: u64) {
+        let mut batch = core::mem::take(&mut self.batch);
+        if batch.steps.is_empty() {
+            batch = Batch { steps: core::mem::take(&mut self.steps), octets: core::mem::take(&mut self.own), start: 0 };
+        }
+        let end = self.work.saturating_add(budget);
         let own = self.id.clone();
-        for step in steps {
+        let Batch { steps, octets, start } = &mut batch;
+        while let Some(step) = steps.pop_front() {
+            let before = *start;
             match step {
                 Step::Message { port, end } => {
-                    let mut elements = elements_to(end);
+                    let mut elements = Batch::elements(octets, start, end);
                     elements.name();
                     self.run_port(port, elements, Some(&own));
                 }
                 Step::Request { end } => {
-                    let mut elements = elements_to(end);
+                    let mut elements = Batch::elements(octets, start, end);
                     elements.name();
                     request::handle(self, elements, &own, None);
                 }
                 Step::Init { port, function, end } => {
-                    let elements = elements_to(end);
+                    let elements = Batch::elements(octets, start, end);
                     self.init(port, &function, elements, &own);
                 }
                 Step::Fire(watch, reasons) => self.fire_now(watch, reasons),
                 Step::Lost { peer, watches, reasons } => self.tell_loss(peer, watches, &reasons),
                 Step::Run(port, task) => self.run_task(port, task),
             }
+            self.work += OPERATION + (*start - before) as u64;
+            if self.work >= end {
+                break;
+            }
+        }
+        if !batch.steps.is_empty() {
+            self.batch = batch;
         }
     }
 

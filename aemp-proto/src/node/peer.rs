@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) watches_held: usize,
     /// What runs when less waits for it.
     pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
+    /// How many times it was paused and not resumed.
+    pub(super) paused: usize,
     /// When the owner was told last that it cannot be reached: once in a while is enough.
     pub(super) unreachable: Option<Duration>,
 }
@@ -84,6 +86,7 @@ impl Peer {
             watched: BTreeMap::new(),
             watches_held: 0,
             when_ready: Vec::new(),
+            paused: 0,
             unreachable: None,
         }
     }
@@ -136,7 +139,13 @@ impl Peer {
 
     /// Nothing is known of it that is worth keeping.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty()
+        matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty() && !self.is_paused()
+    }
+
+    /// Whether nothing that it sends is to be handled at the moment.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused > 0
     }
 }
 

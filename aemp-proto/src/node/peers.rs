@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::NodeEvent;
-use super::core::{Core, Step};
+use super::core::{Core, OPERATION, Step};
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Watcher};
 use super::reasons::Reasons;
@@ -95,6 +95,28 @@ impl Core {
         }
     }
 
+    /// Handles nothing more of what a node sends, after the present packet, until it was resumed as often as paused.
+    pub(super) fn pause_peer(&mut self, node: &NodeId) {
+        if *node != self.id {
+            let index = self.peer(node);
+            self.peers[index].paused += 1;
+            // The present turn ends, whose it may be.
+            self.turn_end = 0;
+        }
+    }
+
+    /// Takes back one pause.
+    pub(super) fn resume_peer(&mut self, node: &NodeId) {
+        if let Some(index) = self.known_peer(node)
+            && let Some(paused) = self.peers[index].paused.checked_sub(1)
+        {
+            self.peers[index].paused = paused;
+            if paused == 0 {
+                self.resumed.push(index);
+            }
+        }
+    }
+
     /// Gives up the peer for which most waits, while too much waits for all of them together.
     pub(super) fn shed_load(&mut self) {
         let mut waiting: usize = self.peers.iter().map(Peer::waiting).sum();
@@ -167,6 +189,7 @@ impl Core {
         if peer.up().is_none_or(|up| up.connection != connection) {
             return;
         }
+        self.work += OPERATION + packet.octets().len() as u64;
         let node = peer.node.clone();
         let mut elements = packet.elements();
         let Some(name) = elements.name() else { return };

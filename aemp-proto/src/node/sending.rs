@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::NodeEvent;
-use super::core::{Core, Step};
+use super::core::{Core, OPERATION, Step};
 use crate::framing::{Elements, EncodeError, Framing};
 use crate::names::PortId;
 
@@ -49,8 +49,10 @@ impl Core {
             // Nobody hears it (`MSG-5`); whoever watched that port knows.
             return Ok(());
         }
+        let before = self.own.len();
         write(to.port(), Framing::Cbor, &mut self.own)?;
         let end = self.own.len();
+        self.work += OPERATION + (end - before) as u64;
         self.steps.push_back(port.map_or(Step::Request { end }, |port| Step::Message { port, end }));
         Ok(())
     }
@@ -91,7 +93,9 @@ impl Core {
         self.connect(index);
         let peer = &mut self.peers[index];
         let before = peer.state.queued();
+        let waited = peer.waiting();
         let waits = peer.write(write)?;
+        self.work += OPERATION + (waits - waited) as u64;
         self.queued += peer.state.queued() - before;
         // Others choose for which nodes they have us keep something, so all of them share one bound.
         let waits = if before > 0 { self.queued } else { waits };

@@ -62,7 +62,7 @@ impl Node {
             watches: core.peers.iter().flat_map(|peer| peer.watches.values()).map(alloc::vec::Vec::len).sum(),
             ports: core.ports.len(),
             timers: core.timers.len(),
-            steps: core.steps.len(),
+            steps: core.steps_waiting(),
             events: core.events.len(),
             actions: self.actions.len() + self.writable.len(),
             global: core.global.tables(),

@@ -16,7 +16,7 @@ use super::pair::config;
 use super::ports::with;
 use super::reference::{Reference, Roles};
 use super::traffic::{Mortal, OVER, Watching};
-use super::world::{Random, World, node_config};
+use super::world::{Random, World, node_config, turn_budget};
 
 /// Something that is done wrong on purpose, to see that it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +185,7 @@ impl Community {
                 handshakes: HANDSHAKES,
                 // Two globals that do not listen could not meet.
                 global: is_global,
+                turn_budget: turn_budget(seed / 2, host),
                 addresses: if machine.listens { vec![host.to_string()] } else { Vec::new() },
                 database: Limits { lost: LOST, searched: SEARCHED, ..Limits::default() },
                 ..node_config(&format!("n{:02}", (host + shift) % hosts))

@@ -14,7 +14,7 @@ use super::hostile::{Hostile, Means};
 use super::pair::config;
 use super::reference::{Manners, Reference};
 use super::traffic::{Fault, Lane, Message, Mortal, OVER, Traffic, Watching};
-use super::world::{Random, World, node_config};
+use super::world::{Random, World, node_config, turn_budget};
 
 /// Octets that may wait for one peer, and for all that have no connection together.
 pub const QUEUE: usize = 20_000;
@@ -174,6 +174,7 @@ impl Network {
             backoff: Duration::from_secs(2),
             handshakes: HANDSHAKES,
             watches: 500,
+            turn_budget: turn_budget(self.seed, host),
             ..node_config(name(host).as_str())
         };
         config.link.handshake_timeout = PATIENCE;

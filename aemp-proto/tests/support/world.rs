@@ -101,6 +101,14 @@ pub fn node_config(name: &str) -> NodeConfig {
     NodeConfig::new(config(name))
 }
 
+/// Half of the networks that are drawn from a number have small turns: from one packet to a few.
+pub fn turn_budget(seed: u64, host: usize) -> u64 {
+    match seed % 2 {
+        0 => Random(seed ^ host as u64).below(400),
+        _ => 100_000,
+    }
+}
+
 impl World {
     pub fn new(seed: u64) -> Self {
         World {
@@ -358,7 +366,9 @@ impl World {
             if dead[end] || (stuck[end] && !gone[end]) || flight[end].front().is_none_or(|(at, _)| *at > now) {
                 break;
             }
-            if !gone[end] && !self.hosts[host].reads(socket) {
+            // The end of a connection may be noticed also where nothing is read.
+            let is_end = flight[end].front().is_some_and(|(_, octets)| octets.is_none());
+            if !gone[end] && !is_end && !self.hosts[host].reads(socket) {
                 break;
             }
             let Some((_, octets)) = flight[end].pop_front() else { break };
