@@ -338,8 +338,11 @@ impl Node {
         told.await.map_err(|_| Stopped)
     }
 
-    /// Sends a message with a port for the answer as its last element, and waits for that. Without a time-out it waits until the answer
-    /// comes or the port ends; with one the port is not watched. When this is dropped, the call is given up.
+    /// Sends a message with a port for the answer as its last element, and waits for that. The port is monitored: when it has ended, never was,
+    /// or its node cannot be reached, that reason comes at once. A port that lives and does not answer is waited for until the time-out; without
+    /// one, until it ends. When this is dropped, the call is given up.
+    ///
+    /// Whoever is called takes the message with [`Message::request`] or [`Elements::request`], as the type that was given here.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aemp_proto::framing::{DecodeError, Elements, EncodeError, Framing, Limits, Packet};
-use aemp_proto::names::NodeId;
+use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::value::Value;
 use serde::Deserialize;
 
@@ -48,13 +48,53 @@ impl Message {
         self.packet().elements()
     }
 
-    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`.
+    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`. What was sent as a `T` is taken as a `T`, as the
+    /// [table of shapes](aemp_proto::framing#one-rule-for-every-shape) says.
     ///
     /// # Errors
     ///
     /// When they have another shape.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         self.packet().decode()
+    }
+
+    /// Decodes a request, which somebody has sent with [`call`](crate::Node::call): the last element is the port for the answer, and those before it
+    /// are decoded as [`decode`](Self::decode) does it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Request {
+    ///     Add(u64, u64),
+    ///     Negate { number: i64 },
+    /// }
+    ///
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// let mut requests = node.mailbox().await.unwrap();
+    /// let (service, server) = (requests.id().clone(), node.clone());
+    /// tokio::spawn(async move {
+    ///     while let Some(message) = requests.recv().await {
+    ///         let (request, reply) = message.request::<Request>().unwrap();
+    ///         match request {
+    ///             Request::Add(a, b) => server.send(&reply, &(a + b)).unwrap(),
+    ///             Request::Negate { number } => server.send(&reply, &-number).unwrap(),
+    ///         }
+    ///     }
+    /// });
+    /// let sum = node.call(&service, &Request::Add(40, 2), None).await.unwrap();
+    /// assert_eq!(sum.decode::<u64>().unwrap(), 42);
+    /// let negative = node.call(&service, &Request::Negate { number: 7 }, None).await.unwrap();
+    /// assert_eq!(negative.decode::<i64>().unwrap(), -7);
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the last element is no port ID, or those before it have another shape.
+    pub fn request<'a, T: Deserialize<'a>>(&'a self) -> Result<(T, PortId), DecodeError> {
+        self.elements().request()
     }
 
     /// The elements as values, for those who do not know their shape.

@@ -172,18 +172,29 @@ value_from! {
     BTreeMap<String, Value> => value Value::Map(value);
 }
 
+/// Under this name a value says that it is one: as a whole message it is an array, and nothing else.
+pub(crate) const VALUE: &str = "aemp::Value";
+
 impl Serialize for Value {
+    #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Integer(value) => value.serialize(serializer),
-            Value::Float(value) => serializer.serialize_f64(*value),
-            Value::Text(value) => serializer.serialize_str(value),
-            Value::Bytes(value) => serializer.serialize_bytes(value),
-            Value::Array(values) => serializer.collect_seq(values),
-            Value::Map(members) => serializer.collect_map(members),
+        struct Kind<'v>(&'v Value);
+        impl Serialize for Kind<'_> {
+            #[inline]
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self.0 {
+                    Value::Null => serializer.serialize_unit(),
+                    Value::Bool(value) => serializer.serialize_bool(*value),
+                    Value::Integer(value) => value.serialize(serializer),
+                    Value::Float(value) => serializer.serialize_f64(*value),
+                    Value::Text(value) => serializer.serialize_str(value),
+                    Value::Bytes(value) => serializer.serialize_bytes(value),
+                    Value::Array(values) => serializer.collect_seq(values),
+                    Value::Map(members) => serializer.collect_map(members),
+                }
+            }
         }
+        serializer.serialize_newtype_struct(VALUE, &Kind(self))
     }
 }
 
@@ -250,6 +261,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Bytes(value))
             }
 
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
                 let mut values = Vec::new();
                 while let Some(value) = elements.next_element()? {
@@ -266,6 +281,6 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Map(map))
             }
         }
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_newtype_struct(VALUE, Visitor)
     }
 }

@@ -55,7 +55,7 @@ fn the_first_answer_counts_and_the_watch_goes() {
 }
 
 #[test]
-fn without_a_time_out_a_call_ends_with_the_port_and_with_one_by_the_clock() {
+fn a_call_ends_with_the_port_or_by_the_clock() {
     let (mut world, a, b) = two();
     let answers = log();
     let id = doubler(&mut world, b);
@@ -71,6 +71,67 @@ fn without_a_time_out_a_call_ends_with_the_port_and_with_one_by_the_clock() {
     world.crash(b, false);
     world.run_for(Duration::from_secs(1));
     assert_eq!(heard(&answers), [values(["transport_error", "b", "Unexpected end-of-file"])]);
+}
+
+#[test]
+fn a_call_with_a_time_out_hears_the_true_reason_at_once_and_once() {
+    let (mut world, a, b) = two();
+    let answers = log();
+    let timeout = Some(Duration::from_secs(3600));
+    let silent = doubler(&mut world, b);
+    with(&mut world, a, |context| {
+        context.call(&port("b#none"), &1, timeout, noting_answer(&answers)).expect("small");
+    });
+    world.settle();
+    assert_eq!(heard(&answers), [values(["no_such_port", "cannot monitor nonexistent port", "b#none"])]);
+    with(&mut world, a, |context| {
+        context.call(&silent, &"no number", timeout, noting_answer(&answers)).expect("small");
+    });
+    world.settle();
+    with(&mut world, b, |context| context.end(&silent, Reasons::new(["enough"])));
+    world.settle();
+    assert_eq!(heard(&answers), [values(["enough"])]);
+    with(&mut world, a, |context| {
+        context.call(&port("mispelt#p"), &1, timeout, noting_answer(&answers)).expect("small");
+    });
+    // Far less than the time-out: as long as a node that nobody knows is looked for.
+    world.run_for(Duration::from_secs(60));
+    let reasons = heard(&answers);
+    assert!(matches!(&reasons[..], [Value::Array(reasons)] if reasons[0] == "transport_error".into()), "{reasons:?}");
+    // Neither the time-out nor anything else is left.
+    world.run_for(Duration::from_secs(7200));
+    assert_eq!(heard(&answers), []);
+    assert_eq!(world.node(b).watched(), 0);
+}
+
+#[test]
+fn a_request_is_taken_as_it_was_given_to_call() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    enum Request {
+        Sum(Vec<u64>),
+        Neg { number: i64 },
+    }
+    let (mut world, a, b) = two();
+    let answers = log();
+    let calculator = with(&mut world, b, |context| {
+        context.port(|context, elements| {
+            let (request, reply) = elements.request::<Request>()?;
+            match request {
+                Request::Sum(numbers) => context.send(&reply, &numbers.iter().sum::<u64>())?,
+                Request::Neg { number } => context.send(&reply, &-number)?,
+            }
+            Ok(())
+        })
+    });
+    for host in [a, b] {
+        for (request, answer) in [(Request::Sum(vec![20, 22]), 42), (Request::Neg { number: 7 }, -7i64)] {
+            with(&mut world, host, |context| {
+                context.call(&calculator, &request, None, noting_answer(&answers)).expect("small")
+            });
+            world.settle();
+            assert_eq!(heard(&answers), [Value::Array(vec![answer.into()])]);
+        }
+    }
 }
 
 #[test]

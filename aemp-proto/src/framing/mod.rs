@@ -4,6 +4,51 @@
 //! settles that it is well-formed; a *reader*, which takes a well-formed packet apart item by item; and a *writer*. What lies
 //! above them is written once for all framings: the serde deserializer with the conversions between languages, the serde
 //! serializer, and the relay from one framing into another.
+//!
+//! # One rule for every shape
+//!
+//! A message is a list of elements. Whatever has an order is spread over them, anything else is the only element. So what is sent as a `T` is taken
+//! as a `T`, with [`Elements::rest`]; and as a request, which has a port for the answer behind it, with [`Elements::request`].
+//!
+//! | sent | elements | taken as the same type |
+//! |---|---|---|
+//! | a number, bool, char, text, octets | itself | yes |
+//! | `()`, a unit struct, `None` | none | yes |
+//! | `Some(x)` | those of `x` | yes; the sender refuses `Some` of what is sent as nothing |
+//! | a tuple, array or tuple struct, also `T(x, y)` | each of its parts | yes |
+//! | a newtype `T(x)` | those of `x` | yes |
+//! | a `Vec`, a set | each of its members | yes |
+//! | a struct, a map | one map | yes; the keys of maps are texts, numbers, bools, chars or variants that hold nothing |
+//! | an enum, also `Result` | the name of the variant, then what it holds: nothing, `x`, `x` and `y`, or one map | yes |
+//! | an enum with `#[serde(tag)]`, with or without `content` | one map | yes |
+//! | a struct with `#[serde(flatten)]` | one map | yes |
+//! | an enum with `#[serde(untagged)]` | those of what it holds | yes, but a sequence of fewer than two elements is taken as its only element, or as nothing |
+//! | a [`Value`](crate::value::Value) | each of its members; the sender refuses any but an array | yes |
+//!
+//! In a tuple of one, `(x,)`, everything is itself, untagged enums and single values too. Two things cannot be told from others wherever they
+//! stand, and the sender refuses them: `Some` of null, such as `Some(None)`, and null as the key of a map.
+//!
+//! Enums that are `untagged` or have a `tag`, and parts that are `flatten`ed, are read by serde through a buffer of its own, which knows no
+//! conversions. What a framing has no form for arrives there as another kind, and that is a [`DecodeError`]: octets in json; floats, and integers
+//! beyond 32 bits, in storable.
+//!
+//! ```
+//! use aemp_proto::framing::{Framing, Limits, Packet};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, PartialEq, Debug)]
+//! enum Request {
+//!     Stop,
+//!     Put { key: String },
+//! }
+//!
+//! let mut out = Vec::new();
+//! Framing::Json.encode_message("store", &Request::Put { key: "sky".into() }, &Limits::default(), &mut out).unwrap();
+//! assert_eq!(out, br#"["store","Put",{"key":"sky"}]"#);
+//! let mut elements = Packet::parse(Framing::Json, &out, &Limits::default()).unwrap().elements();
+//! elements.name();
+//! assert_eq!(elements.rest::<Request>().unwrap(), Request::Put { key: "sky".into() });
+//! ```
 
 mod cbor;
 mod convert;

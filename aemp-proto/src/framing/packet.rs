@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::Deserialize;
+use serde::de::Error as _;
 
-use super::deserialize::{DecodeError, Next, Rest};
+use super::deserialize::{ALL, DecodeError, Next, Rest};
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Uncommitted;
 use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay, storable};
 use crate::error::{ApiMisuse, Error};
+use crate::names::PortId;
 
 /// A packet that has arrived: well-formed, borrowed from the read buffer, and still encoded.
 ///
@@ -91,8 +93,7 @@ impl<'a> Packet<'a> {
     ///
     /// When the message has another shape than the type (`VALUE-6`): the packet itself is well-formed.
     ///
-    /// Types that serde reads through a buffer of its own (`flatten`, `untagged`, internally tagged enums) get values as they came, without
-    /// the conversions.
+    /// Types that serde reads through a buffer of its own (`flatten`, `untagged`, `tag`) get values as they came, without the conversions.
     pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
         self.elements().rest()
     }
@@ -178,8 +179,8 @@ impl<'a> Elements<'a> {
     }
 
     /// Decodes the elements that were not taken, as if they were a message of their own: `("ping", 1)` takes the text and
-    /// the number; `()` and `None` take no elements; an enum takes its variant's name and what the variant holds behind it; whatever is no
-    /// sequence takes one element. It is the reverse of [`Framing::encode_message`].
+    /// the number. It is the reverse of [`Framing::encode_message`]: what was sent as a `T` is taken as a `T`, as the
+    /// [table of shapes](super#one-rule-for-every-shape) says.
     ///
     /// # Errors
     ///
@@ -187,9 +188,40 @@ impl<'a> Elements<'a> {
     #[inline]
     pub fn rest<T: Deserialize<'a>>(mut self) -> Result<T, DecodeError> {
         match &mut self.cursor {
-            Cursor::Json(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
-            Cursor::Cbor(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
-            Cursor::Storable(reader) => T::deserialize(Rest { reader, members: &mut self.members }),
+            Cursor::Json(reader) => T::deserialize(whole(reader, &mut self.members, ALL)),
+            Cursor::Cbor(reader) => T::deserialize(whole(reader, &mut self.members, ALL)),
+            Cursor::Storable(reader) => T::deserialize(whole(reader, &mut self.members, ALL)),
+        }
+    }
+
+    /// Decodes a request: the last element is the port for the answer, and those before it are what was given to
+    /// [`call`](crate::node::Context::call), decoded as [`rest`](Self::rest) does it.
+    ///
+    /// ```
+    /// use aemp_proto::framing::{Framing, Limits, Packet};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize, PartialEq, Debug)]
+    /// enum Request {
+    ///     Put { key: String },
+    /// }
+    ///
+    /// let octets = br#"["store","Put",{"key":"sky"},"client#reply"]"#;
+    /// let mut elements = Packet::parse(Framing::Json, octets, &Limits::default()).unwrap().elements();
+    /// elements.name();
+    /// let (request, reply) = elements.request::<Request>().unwrap();
+    /// assert_eq!((request, reply.port()), (Request::Put { key: "sky".into() }, "reply"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the last element is no port ID, or those before it have another shape than the type.
+    #[inline]
+    pub fn request<T: Deserialize<'a>>(mut self) -> Result<(T, PortId), DecodeError> {
+        match &mut self.cursor {
+            Cursor::Json(reader) => request(reader, &mut self.members),
+            Cursor::Cbor(reader) => request(reader, &mut self.members),
+            Cursor::Storable(reader) => request(reader, &mut self.members),
         }
     }
 
@@ -239,6 +271,34 @@ impl<'a> Elements<'a> {
         out.commit();
         Ok(())
     }
+}
+
+/// The elements of a message up to a limit.
+#[inline]
+fn whole<'r, R>(reader: &'r mut R, members: &'r mut Members, limit: usize) -> Rest<'r, R> {
+    Rest { reader, members, limit, whole: true }
+}
+
+fn request<'a, R: Reader<'a>, T: Deserialize<'a>>(
+    reader: &mut R,
+    members: &mut Members,
+) -> Result<(T, PortId), DecodeError> {
+    let (mut ahead, mut later, mut came) = (reader.clone(), members.clone(), 0usize);
+    while ahead.more(&mut later)? {
+        ahead.skip()?;
+        came += 1;
+    }
+    let Some(limit) = came.checked_sub(1) else {
+        return Err(DecodeError::custom("no element came: the last one of a request is the port for the answer"));
+    };
+    let decoded = T::deserialize(whole(&mut *reader, &mut *members, limit))?;
+    // Whatever the type is, it has taken all before the last element.
+    reader.more(members)?;
+    let reply = PortId::deserialize(Next(reader)).map_err(|error| {
+        let what = format_args!("at [{limit}]: the last element of a request is the port for the answer: {error}");
+        DecodeError::custom(what)
+    })?;
+    Ok((decoded, reply))
 }
 
 fn relay_from<'a, R: Reader<'a>>(

@@ -29,8 +29,11 @@ pub enum NoAnswer {
 
 impl Context<'_> {
     /// Sends a message with a port for the answer as its last element, and runs `answer` once, in the name of the own port: with the
-    /// elements of the answer, or with the reason why there will be none. Without a time-out it waits until the port ends; with one the port
-    /// is not watched, so that the time-out is the only way to hear that there is no answer.
+    /// elements of the answer, or with the reason why there will be none. The port is monitored: when it has ended, never was, or its node
+    /// cannot be reached, that reason comes at once. A port that lives and does not answer is waited for until the time-out; without
+    /// one, until it ends.
+    ///
+    /// Whoever is called takes the message with [`Elements::request`], as the type that was given here.
     ///
     /// Gives the port for the answer: to end it is to give the call up.
     ///
@@ -45,7 +48,7 @@ impl Context<'_> {
     /// # let mut node = Node::new(config, 1, Duration::ZERO, Duration::ZERO);
     /// node.with(Duration::ZERO, |context: &mut Context<'_>| {
     ///     let doubler = context.port(|context, elements| {
-    ///         let (number, reply): (u64, aemp_proto::names::PortId) = elements.rest()?;
+    ///         let (number, reply) = elements.request::<u64>()?;
     ///         Ok(context.send(&reply, &(2 * number))?)
     ///     });
     ///     context.call(&doubler, &21, None, |_, answer| {
@@ -96,23 +99,19 @@ impl Context<'_> {
             core.forget_call(owner, reply);
             core.run_code(owner, source, |context| answer(context, answered).into_outcome());
         };
-        match timeout {
-            None => {
-                let finish = finish.clone();
-                let ended = move |context: &mut Context<'_>, reasons| {
-                    finish(context, Err(NoAnswer::Ended(reasons)));
-                    Ok(())
-                };
-                self.core.watch(to, WatchAction::Call(Some(reply), Box::new(ended)));
-            }
-            Some(timeout) => {
-                let finish = finish.clone();
-                let late = move |context: &mut Context<'_>| {
-                    finish(context, Err(NoAnswer::TimedOut(timeout)));
-                    Ok(())
-                };
-                self.core.after(timeout, Some(reply), Box::new(late));
-            }
+        let end = finish.clone();
+        let ended = move |context: &mut Context<'_>, reasons| {
+            end(context, Err(NoAnswer::Ended(reasons)));
+            Ok(())
+        };
+        self.core.watch(to, WatchAction::Call(Some(reply), Box::new(ended)));
+        if let Some(timeout) = timeout {
+            let finish = finish.clone();
+            let late = move |context: &mut Context<'_>| {
+                finish(context, Err(NoAnswer::TimedOut(timeout)));
+                Ok(())
+            };
+            self.core.after(timeout, Some(reply), Box::new(late));
         }
         let answered = move |context: &mut Context<'_>, elements: Elements<'_>| {
             finish(context, Ok(elements));

@@ -1,6 +1,7 @@
 //! What is said when a message does not fit.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
@@ -20,7 +21,21 @@ struct Mismatch {
     /// From the inside out.
     path: Vec<Excerpt>,
     what: String,
+    hint: Hint,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    None,
+    /// Something without members came where the type has members.
+    WantsMembers,
+    /// The same, of an element of a message: its members may be the elements.
+    Spread,
+}
+
+/// What is said of a message whose receiver wants its elements as one.
+const SPREAD: &str = "what is sent as a whole message is spread over its elements: take a request with `request::<T>()`, \
+                      and another message as a `T` alone";
 
 /// How many arrays and maps around the mismatch its error names.
 const NAMED: usize = 16;
@@ -32,6 +47,22 @@ impl DecodeError {
     #[cold]
     pub(in crate::framing) fn unscanned() -> Self {
         DecodeError::custom("the packet is not well-formed")
+    }
+
+    /// The same error, of a type that has members.
+    #[cold]
+    pub(super) fn wants_members(mut self) -> Self {
+        self.0.hint = Hint::WantsMembers;
+        self
+    }
+
+    /// The same error, seen from the array that the value is an element of; that may be a whole message.
+    #[cold]
+    pub(super) fn of_element(mut self, element: usize, whole: bool) -> Self {
+        if whole && self.0.path.is_empty() && self.0.hint == Hint::WantsMembers {
+            self.0.hint = Hint::Spread;
+        }
+        self.within(|| Excerpt::from(&*format!("{element}")))
     }
 
     /// The same error, seen from the array or map that the value is in.
@@ -46,13 +77,14 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mismatch { path, what } = &*self.0;
-        if path.is_empty() {
-            return f.write_str(what);
+        let Mismatch { path, what, hint } = &*self.0;
+        if !path.is_empty() {
+            f.write_str(if path.len() < NAMED { "at " } else { "at …" })?;
+            path.iter().rev().try_for_each(|member| write!(f, "[{}]", member.as_str()))?;
+            f.write_str(": ")?;
         }
-        f.write_str(if path.len() < NAMED { "at " } else { "at …" })?;
-        path.iter().rev().try_for_each(|member| write!(f, "[{}]", member.as_str()))?;
-        write!(f, ": {what}")
+        f.write_str(what)?;
+        if *hint == Hint::Spread { write!(f, "; {SPREAD}") } else { Ok(()) }
     }
 }
 
@@ -70,7 +102,7 @@ impl de::Error for DecodeError {
         let mut said = Said(String::new());
         // It stops where enough has been said.
         let _enough = write!(said, "{what}");
-        DecodeError(Box::new(Mismatch { path: Vec::new(), what: said.0 }))
+        DecodeError(Box::new(Mismatch { path: Vec::new(), what: said.0, hint: Hint::None }))
     }
 }
 

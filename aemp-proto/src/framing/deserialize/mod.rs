@@ -10,11 +10,12 @@ pub use error::DecodeError;
 
 use alloc::borrow::Cow;
 
+use serde::Deserializer;
 use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor};
-use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::read::{Item, Members, Reader, Scalar};
 use crate::error::Excerpt;
+use crate::value::VALUE;
 
 /// Deserializes the next item of a reader.
 pub(super) struct Next<'r, R>(pub(super) &'r mut R);
@@ -23,7 +24,14 @@ pub(super) struct Next<'r, R>(pub(super) &'r mut R);
 pub(super) struct Rest<'r, R> {
     pub(super) reader: &'r mut R,
     pub(super) members: &'r mut Members,
+    /// How many of them belong to what is read; those behind are not touched.
+    pub(super) limit: usize,
+    /// They are the elements of a message, and not the members of an array in it.
+    pub(super) whole: bool,
 }
+
+/// All that are left.
+pub(super) const ALL: usize = usize::MAX;
 
 /// `scalar.$method`, for types that want something without members.
 ///
@@ -77,7 +85,7 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0.item()? {
             Item::Scalar(scalar) => scalar.visit(visitor),
-            Item::Array(mut members) => array(self.0, &mut members, visitor),
+            Item::Array(members) => array(self.0, members, visitor),
             Item::Map(members) => map(self.0, members, visitor),
         }
     }
@@ -85,9 +93,9 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0.item()? {
-            Item::Scalar(scalar) => scalar.mismatch(&visitor),
-            Item::Array(mut members) => array(self.0, &mut members, visitor),
-            Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor)),
+            Item::Scalar(scalar) => scalar.mismatch(&visitor).map_err(DecodeError::wants_members),
+            Item::Array(members) => array(self.0, members, visitor),
+            Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor).wants_members()),
         }
     }
 
@@ -144,7 +152,8 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
         match self.0.item()? {
             Item::Scalar(scalar) => scalar.deserialize_enum(name, variants, visitor),
             Item::Array(mut members) => {
-                Rest { reader: self.0, members: &mut members }.deserialize_enum(name, variants, visitor)
+                let rest = Rest { reader: self.0, members: &mut members, limit: ALL, whole: false };
+                rest.deserialize_enum(name, variants, visitor)
             }
             Item::Map(_) => Err(DecodeError::invalid_type(Unexpected::Map, &visitor)),
         }
@@ -156,14 +165,28 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Next<'_, R> {
     }
 }
 
-impl<'de, R: Reader<'de>> Rest<'_, R> {
+impl<'r, 'de, R: Reader<'de>> Rest<'r, R> {
     fn is_empty(&self) -> Result<bool, DecodeError> {
-        Ok(!self.reader.clone().more(&mut self.members.clone())?)
+        Ok(self.limit == 0 || !self.reader.clone().more(&mut self.members.clone())?)
+    }
+
+    #[inline]
+    fn elements(self, taken: usize) -> Elements<'r, R> {
+        let Rest { reader, members, limit, whole } = self;
+        Elements { reader, members, taken, limit, whole, ended: false }
+    }
+
+    #[inline]
+    fn sequence<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let mut access = self.elements(0);
+        let value = visitor.visit_seq(&mut access)?;
+        access.end()?;
+        Ok(value)
     }
 
     /// What is no sequence is sent as the only element of a message, and taken as that.
     fn only<T>(self, take: impl FnOnce(Next<'_, R>) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-        let mut access = Elements { reader: self.reader, members: self.members, taken: 0, ended: false };
+        let mut access = self.elements(0);
         if !access.more()? {
             return Err(DecodeError::custom("no element came, expected one"));
         }
@@ -171,6 +194,16 @@ impl<'de, R: Reader<'de>> Rest<'_, R> {
         let value = take(Next(access.reader)).map_err(|error| error.within(|| Excerpt::from("0")))?;
         access.end()?;
         Ok(value)
+    }
+
+    /// Whether exactly one element is left, and that is no array: only what is no sequence is sent so, and sequences of one such element.
+    fn is_single(&self) -> Result<bool, DecodeError> {
+        let (mut ahead, mut members) = (self.reader.clone(), self.members.clone());
+        if self.limit == 0 || !ahead.more(&mut members)? || matches!(ahead.clone().item()?, Item::Array(_)) {
+            return Ok(false);
+        }
+        ahead.skip()?;
+        Ok(self.limit == 1 || !ahead.more(&mut members)?)
     }
 }
 
@@ -201,9 +234,16 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
         self.only(|next| next.deserialize_map(visitor))
     }
 
-    #[inline]
+    /// For types that do not say what they want, as serde makes them of `untagged` and `tag`: nothing tells a value that was sent whole from a
+    /// sequence of this value alone, so they get the value.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        array(self.reader, self.members, visitor)
+        if self.is_empty()? {
+            visitor.visit_unit()
+        } else if self.is_single()? {
+            self.only(|next| next.deserialize_any(visitor))
+        } else {
+            self.sequence(visitor)
+        }
     }
 
     /// No elements are nothing.
@@ -211,8 +251,32 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
         if self.is_empty()? { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
+        // All that a `Value` can be is sent as an array, so it is taken as one.
+        if name == VALUE { self.sequence(visitor) } else { visitor.visit_newtype_struct(self) }
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.sequence(visitor)
+    }
+
+    #[inline]
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        self.sequence(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.sequence(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.sequence(visitor)
     }
 
     /// No elements are the unit.
@@ -231,22 +295,17 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_enum(Variant { reader: self.reader, members: self.members })
+        visitor.visit_enum(Variant(self))
     }
-
-    forward_to_deserialize_any! { seq tuple tuple_struct ignored_any }
 }
 
 #[inline]
 fn array<'de, R: Reader<'de>, V: Visitor<'de>>(
     reader: &mut R,
-    members: &mut Members,
+    mut members: Members,
     visitor: V,
 ) -> Result<V::Value, DecodeError> {
-    let mut access = Elements { reader, members, taken: 0, ended: false };
-    let value = visitor.visit_seq(&mut access)?;
-    access.end()?;
-    Ok(value)
+    Rest { reader, members: &mut members, limit: ALL, whole: false }.sequence(visitor)
 }
 
 fn map<'de, R: Reader<'de>, V: Visitor<'de>>(reader: &mut R, members: Members, visitor: V) -> Result<V::Value, DecodeError> {
@@ -262,6 +321,8 @@ struct Elements<'r, R> {
     reader: &'r mut R,
     members: &'r mut Members,
     taken: usize,
+    limit: usize,
+    whole: bool,
     ended: bool,
 }
 
@@ -269,7 +330,7 @@ impl<'de, R: Reader<'de>> Elements<'_, R> {
     /// Whether there is another element; may be asked again after the end.
     #[inline]
     fn more(&mut self) -> Result<bool, DecodeError> {
-        self.ended = self.ended || !self.reader.more(self.members)?;
+        self.ended = self.ended || self.taken == self.limit || !self.reader.more(self.members)?;
         Ok(!self.ended)
     }
 
@@ -297,11 +358,9 @@ impl<'de, R: Reader<'de>> SeqAccess<'de> for &mut Elements<'_, R> {
         if !self.more()? {
             return Ok(None);
         }
-        let element = self.taken;
+        let (element, whole) = (self.taken, self.whole);
         self.taken += 1;
-        seed.deserialize(Next(self.reader))
-            .map(Some)
-            .map_err(|error| error.within(|| Excerpt::from(&*alloc::format!("{element}"))))
+        seed.deserialize(Next(self.reader)).map(Some).map_err(|error| error.of_element(element, whole))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -346,20 +405,17 @@ impl<'de, R: Reader<'de>> MapAccess<'de> for &mut Entries<'_, 'de, R> {
 }
 
 /// An enum in an array, at its variant's name.
-struct Variant<'r, R> {
-    reader: &'r mut R,
-    members: &'r mut Members,
-}
+struct Variant<'r, R>(Rest<'r, R>);
 
 impl<'de, R: Reader<'de>> EnumAccess<'de> for Variant<'_, R> {
     type Error = DecodeError;
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), DecodeError> {
-        if !self.reader.more(self.members)? {
+        if self.0.limit == 0 || !self.0.reader.more(self.0.members)? {
             return Err(DecodeError::custom("an empty array where a tag was expected"));
         }
-        let tag = seed.deserialize(Next(self.reader)).map_err(|error| error.within(|| Excerpt::from("0")))?;
+        let tag = seed.deserialize(Next(self.0.reader)).map_err(|error| error.within(|| Excerpt::from("0")))?;
         Ok((tag, self))
     }
 }
@@ -368,11 +424,11 @@ impl<'de, R: Reader<'de>> VariantAccess<'de> for Variant<'_, R> {
     type Error = DecodeError;
 
     fn unit_variant(self) -> Result<(), DecodeError> {
-        Elements { reader: self.reader, members: self.members, taken: 1, ended: false }.end()
+        self.0.elements(1).end()
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
-        let mut access = Elements { reader: self.reader, members: self.members, taken: 1, ended: false };
+        let mut access = self.0.elements(1);
         let Some(value) = (&mut access).next_element_seed(seed)? else {
             return Err(DecodeError::custom("an element is missing behind the tag"));
         };
@@ -381,7 +437,7 @@ impl<'de, R: Reader<'de>> VariantAccess<'de> for Variant<'_, R> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        let mut access = Elements { reader: self.reader, members: self.members, taken: 1, ended: false };
+        let mut access = self.0.elements(1);
         let value = visitor.visit_seq(&mut access)?;
         access.end()?;
         Ok(value)

@@ -2,11 +2,11 @@
 
 use alloc::borrow::Cow;
 
-use serde::de::value::CowStrDeserializer;
-use serde::de::{Error as _, Expected, Unexpected, Visitor};
+use serde::de::{DeserializeSeed, EnumAccess, Error as _, Expected, Unexpected, VariantAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::DecodeError;
+use crate::error::Excerpt;
 use crate::framing::convert;
 use crate::framing::read::Scalar;
 use crate::value::Repr;
@@ -154,6 +154,17 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match self {
+            Scalar::Null => visitor.visit_unit(),
+            scalar => scalar.mismatch(&visitor).map_err(DecodeError::wants_members),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_unit(visitor)
+    }
+
     /// A text is a variant that holds nothing.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -162,10 +173,51 @@ impl<'de> Deserializer<'de> for Scalar<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match convert::to_text(self) {
-            Ok(text) => visitor.visit_enum(CowStrDeserializer::new(text)),
+            Ok(tag) => visitor.visit_enum(Alone(tag)),
             Err(_) => Err(DecodeError::custom("null came where a tag was expected")),
         }
     }
 
-    forward_to_deserialize_any! { unit unit_struct seq tuple tuple_struct map struct ignored_any }
+    forward_to_deserialize_any! { seq tuple tuple_struct map struct ignored_any }
+}
+
+/// A variant's name with nothing behind it.
+struct Alone<'de>(Cow<'de, str>);
+
+impl Alone<'_> {
+    #[cold]
+    fn holds_nothing<T>(self) -> Result<T, DecodeError> {
+        let tag = Excerpt::quoted(&self.0);
+        let what = format_args!("the tag {} came alone, expected an array of it and what it holds", tag.as_str());
+        Err(DecodeError::custom(what).wants_members())
+    }
+}
+
+impl<'de> EnumAccess<'de> for Alone<'de> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), DecodeError> {
+        Ok((seed.deserialize(Scalar::Text(self.0.clone()))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Alone<'de> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, DecodeError> {
+        self.holds_nothing()
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, DecodeError> {
+        self.holds_nothing()
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, DecodeError> {
+        self.holds_nothing()
+    }
 }

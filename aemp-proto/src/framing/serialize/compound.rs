@@ -112,7 +112,8 @@ impl<W: Writer> ser::SerializeMap for Compound<'_, '_, W> {
             EncodeError::Limit(Error::Limit(LimitExceeded::PacketDepth { .. })) => EncodeError::CompositeKey,
             error => error,
         })?;
-        self.key(&encoder.writer.0)?;
+        let key = encoder.writer.0.ok_or(EncodeError::CompositeKey)?;
+        self.key(&key)?;
         self.turn(false)
     }
 

@@ -9,7 +9,7 @@ use super::EncodeError;
 use super::compound::{Compound, Shape};
 use crate::framing::Limits;
 use crate::framing::write::Writer;
-use crate::value::Integer;
+use crate::value::{Integer, VALUE};
 
 /// Serializes into a writer, within limits. At depth 0 it makes a packet of what it is given.
 pub(super) struct Encoder<'l, W> {
@@ -22,13 +22,15 @@ pub(super) struct Encoder<'l, W> {
     start: usize,
     pub(super) depth: usize,
     values: usize,
+    /// Nulls among them.
+    nulls: usize,
     /// Something was not written: there is no packet, also if whoever serializes goes on.
     failed: bool,
 }
 
 impl<'l, W: Writer> Encoder<'l, W> {
     pub(super) fn new(writer: W, limits: &'l Limits, port: Option<&'l str>, wrap: bool) -> Self {
-        Encoder { start: writer.octets(), writer, limits, port, wrap, depth: 0, values: 0, failed: false }
+        Encoder { start: writer.octets(), writer, limits, port, wrap, depth: 0, values: 0, nulls: 0, failed: false }
     }
 
     pub(super) fn packet<T: Serialize + ?Sized>(&mut self, elements: &T) -> Result<(), EncodeError> {
@@ -183,12 +185,23 @@ impl<'e, 'l, W: Writer> Serializer for &'e mut Encoder<'l, W> {
         self.serialize_unit()
     }
 
+    /// What stands for no value must not be written for one.
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(self)
+        let (values, nulls, port) = (self.values, self.nulls, usize::from(self.port.is_some()));
+        let whole = self.depth == 0;
+        value.serialize(&mut *self)?;
+        let (written, nulls) = (self.values - values, self.nulls - nulls);
+        // A message without elements is its array, and the port in it.
+        if if whole { written == 1 + port } else { written == 1 && nulls == 1 } {
+            self.failed = true;
+            return Err(EncodeError::EmptyOption);
+        }
+        Ok(())
     }
 
     /// Null, or a message without elements.
     fn serialize_unit(self) -> Result<(), EncodeError> {
+        self.nulls += 1;
         if self.depth == 0 && self.wrap { self.array(None, Some(0))?.finish() } else { self.scalar(Writer::null) }
     }
 
@@ -200,7 +213,16 @@ impl<'e, 'l, W: Writer> Serializer for &'e mut Encoder<'l, W> {
         if self.depth == 0 { self.array(Some(variant), Some(0))?.finish() } else { self.serialize_str(variant) }
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), EncodeError> {
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), EncodeError> {
+        if self.depth == 0 && self.wrap && name == VALUE {
+            // It is not put into an array, so it has to be one.
+            self.wrap = false;
+            return value.serialize(self).map_err(|error| match error {
+                EncodeError::NotAnArray => EncodeError::BareValue,
+                error => error,
+            });
+        }
         value.serialize(self)
     }
 

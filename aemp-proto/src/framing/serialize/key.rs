@@ -9,18 +9,17 @@ use crate::value::Integer;
 
 /// Writes a scalar as the text that stands for it as a key.
 #[derive(Default)]
-pub(super) struct KeyWriter(pub(super) String);
+pub(super) struct KeyWriter(pub(super) Option<String>);
 
 impl KeyWriter {
     fn scalar(&mut self, scalar: Scalar<'_>) {
-        self.0 = convert::key(scalar).into_owned();
+        self.0 = Some(convert::key(scalar).into_owned());
     }
 }
 
 impl Writer for KeyWriter {
-    fn null(&mut self) {
-        self.scalar(Scalar::Null);
-    }
+    /// It would come as the empty text.
+    fn null(&mut self) {}
 
     fn bool(&mut self, value: bool) {
         self.scalar(Scalar::Bool(value));
@@ -35,7 +34,7 @@ impl Writer for KeyWriter {
     }
 
     fn text(&mut self, value: &str) {
-        self.0 = value.into();
+        self.0 = Some(value.into());
     }
 
     fn bytes(&mut self, value: &[u8]) {
@@ -50,6 +49,6 @@ impl Writer for KeyWriter {
     fn end_map(&mut self, _: Option<usize>) {}
 
     fn octets(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, String::len)
     }
 }

@@ -33,9 +33,16 @@ pub enum EncodeError {
     /// A packet must be an array, so its type must be a sequence, a tuple, or an enum with content (`FRAME-2`).
     #[error("a packet must be an array, such as a tuple [FRAME-2]")]
     NotAnArray,
-    /// The key of a map is not a text, number, bool or null.
-    #[error("a map key must be a text, a number, a bool or null")]
+    /// The key of a map is not a text, number or bool. (A null would be read as the empty text.)
+    #[error("a map key must be a text, a number or a bool")]
     CompositeKey,
+    /// `Some` of something that is written as null, or as a message without elements: `Some(())`, `Some(None)`, or a whole message
+    /// that is `Some` of an empty sequence.
+    #[error("`Some` of nothing, such as `Some(())` or `Some(None)`, is written as `None` is, and would be taken as that")]
+    EmptyOption,
+    /// A [`Value`](crate::value::Value) as a whole message that is no array: it would be taken as an array with that value in it.
+    #[error("a Value that is a whole message must be an array: send the tuple `(value,)`, or a `Vec<Value>`")]
+    BareValue,
     /// A type announced another number of elements than it wrote.
     #[error("an array or a map has another length than its type said")]
     Length,
@@ -71,7 +78,7 @@ impl Framing {
         self.encode_packet(None, false, message, limits, out)
     }
 
-    /// Appends the packet that carries `elements` to `port`. What is not an array is the only element.
+    /// Appends the packet that carries `elements` to `port`, as the [table of shapes](super#one-rule-for-every-shape) says.
     ///
     /// # Errors
     ///
