@@ -19,6 +19,9 @@ fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("an entry").path();
+            if path.is_symlink() {
+                continue;
+            }
             if path.is_dir() {
                 let name = path.file_name().expect("a name");
                 if name != "target" && name != "corpus" {

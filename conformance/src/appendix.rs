@@ -51,7 +51,7 @@ pub fn shown() -> BTreeMap<String, Shown> {
             *all.entry(id).or_default().vectors.entry(group).or_default() += 1;
         }
     }
-    let coverage: Json = serde_json::from_str(include_str!("../../spec/coverage.json")).unwrap_or_default();
+    let coverage: Json = serde_json::from_str(include_str!("../spec/coverage.json")).unwrap_or_default();
     for (id, reason) in coverage["requirements"].as_object().into_iter().flatten() {
         all.entry(id.clone()).or_default().reason = reason.as_str().map(str::to_owned);
     }

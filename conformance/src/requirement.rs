@@ -30,7 +30,7 @@ pub struct Requirement {
 }
 
 macro_rules! chapters {
-    ($($file:literal)*) => { [$(($file, include_str!(concat!("../../spec/", $file)))),*] };
+    ($($file:literal)*) => { [$(($file, include_str!(concat!("../spec/", $file)))),*] };
 }
 
 /// The chapters that bind, in their order.

@@ -18,7 +18,7 @@ use crate::test::Test;
 pub(super) static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| VECTORS.iter().map(case).collect());
 
 static VECTORS: LazyLock<Vec<Json>> = LazyLock::new(|| {
-    let file: Json = serde_json::from_str(include_str!("../../../spec/vectors/global.json")).unwrap_or_default();
+    let file: Json = serde_json::from_str(include_str!("../../spec/vectors/global.json")).unwrap_or_default();
     let vectors = file["cases"].as_array().cloned().unwrap_or_default();
     vectors.into_iter().filter(can_be_played).collect()
 });

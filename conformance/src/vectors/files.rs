@@ -12,7 +12,7 @@ use crate::subject::{Feature, Level};
 
 macro_rules! files {
     ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../../spec/vectors/", $name, ".json")))),*]
+        &[$(($name, include_str!(concat!("../../spec/vectors/", $name, ".json")))),*]
     };
 }
 
