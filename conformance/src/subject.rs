@@ -142,6 +142,8 @@ pub struct Limits {
     pub families: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawned: Option<u64>,
 }
 
 impl Default for Start {

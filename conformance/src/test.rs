@@ -38,6 +38,8 @@ pub struct Bench {
     pub patience: Duration,
     /// How long a node may take until it is ready.
     pub starting: Duration,
+    /// Whether the suite writes text in cbor as byte strings, as nodes of the reference do.
+    pub octets: bool,
     /// The secret of a node that runs already: it belongs to somebody.
     hidden: Option<Arc<Hidden>>,
     /// Nodes that were started and serve more than one case.
@@ -56,7 +58,7 @@ impl Bench {
             Source::Command(_) => None,
         };
         let (shared, certificates) = (Mutex::default(), OnceLock::new());
-        Bench { source, patience, starting: STARTING, hidden, shared, certificates }
+        Bench { source, patience, starting: STARTING, octets: false, hidden, shared, certificates }
     }
 
     /// What nobody is to read in a report.
@@ -180,6 +182,7 @@ impl<'b> Test<'b> {
     fn peer(&self, stream: TcpStream) -> Step<Peer> {
         let mut peer = Peer::new(stream, self.greets()?, self.log.clone(), self.patience)?;
         peer.sends = self.framing;
+        peer.octets = self.bench.octets;
         if let Source::Running { secret, .. } = &self.bench.source {
             peer.secret = Some(secret.clone());
         }

@@ -60,6 +60,13 @@ fn our_own_node_passes_every_level_and_option_in_each_framing() {
 }
 
 #[test]
+fn our_own_node_reads_text_that_comes_as_octets_at_every_level() {
+    let command = [&aemp(), "run", "--service", "conformance", "--start-line"];
+    let said = passes(&["node", "--octets", "--framing", "cbor"], &command);
+    assert!(said.unimplemented == 0 && said.passed > 600, "{said:?}");
+}
+
+#[test]
 fn the_port_to_python_passes_the_level_global() {
     let said = passes(&["node"], &["python3", &port("python/aemp.py"), "node"]);
     assert!(said.passed > 600, "{said:?}");

@@ -1180,6 +1180,7 @@ class Node {
   connections = new Set();
   tasks = [];
   keptOctets = 0; // of packets for nodes without a connection
+  spawnedBy = new Map(); // from nodes to the number of ports that they have spawned and that have not ended
   functions = new Map(); // from names to {called, spawned} [NODE-7]
 
   constructor(settings) {
@@ -1187,7 +1188,7 @@ class Node {
     this.id = settings.node;
     this.secure = settings.secure ?? false;
     this.timeouts = { handshake: 30, connect: 10, silence: 60, ...known(settings.timeouts) };
-    this.limits = { ...LIMITS, waiting: 16 << 20, watches: 100_000, handshakes: 100, ...known(settings.limits) };
+    this.limits = { ...LIMITS, waiting: 16 << 20, watches: 100_000, handshakes: 100, spawned: 10_000, ...known(settings.limits) };
     const secrets = [settings.secret, ...(settings.secret == null ? [] : settings.further_secrets ?? [])];
     this.secrets = secrets.filter((text) => text != null).map(secretOctets); // the first is sent [SEC-6]
     this.tls = settings.certificate ? readTls(settings) : undefined;
@@ -1480,6 +1481,11 @@ class Node {
     if (port.ended || port.name === "") return;
     port.ended = true;
     this.ports.delete(port.name);
+    if (port.spawnedBy !== undefined) {
+      const left = this.spawnedBy.get(port.spawnedBy) - 1;
+      if (left > 0) this.spawnedBy.set(port.spawnedBy, left);
+      else this.spawnedBy.delete(port.spawnedBy);
+    }
     for (const [peer, count] of port.watchers) {
       peer.watchers -= count;
       peer.watchedPorts.delete(port.name);
@@ -1560,7 +1566,11 @@ class Node {
   spawnFor(from, name, functionName, values) {
     const spawned = this.actsFor(from) ? this.functions.get(functionName)?.spawned : undefined;
     if (!spawned || name === "" || this.ports.has(name)) return;
+    const count = this.spawnedBy.get(from) ?? 0;
+    if (count >= this.limits.spawned) return; // [SPAWN-5]
     const port = this.make(name, { tags: {} });
+    port.spawnedBy = from;
+    this.spawnedBy.set(from, count + 1);
     this.runAs(port, () => void spawned(values, port));
   }
 

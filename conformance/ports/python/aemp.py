@@ -1331,22 +1331,30 @@ class Database:
 
     def send_part(self, peer):
         self.links[peer].got_part = True
-        self.send_database("g_set", peer, self.part)
+        own = {name: value for name, value in self.own.get("'l", {}).items() if name == self.node.id}
+        self.send_database("g_set", peer, self.part, {"'l": own} if own else {})
 
-    def send_database(self, request, peer, families):
-        """Sends a database in one packet, or in several if it is large. It does not count for what may wait [PEER-3]."""
+    def send_database(self, request, peer, families, in_each={}):
+        """Sends a database in one packet, or in several if it is large, with the entries `in_each` in each of them [DB-35]. It does not count for
+        what may wait [PEER-3]."""
         packet, size = {}, 0
+
+        def send():
+            for family, entries in in_each.items():
+                packet[family] = {**packet.get(family, {}), **entries}
+            self.send(peer, request, packet, unlimited=True)
+
         for family, entries in families.items():
             for part, _ in in_packets(entries):
                 more = sum(size_of(key) + size_of(value) for key, value in part.items())
                 if packet and size + more > CHUNK_SIZE:
-                    self.send(peer, request, packet, unlimited=True)
+                    send()
                     packet, size = {}, 0
                 if part:
                     packet[family] = part
                     size += more + size_of(family)
         if packet:
-            self.send(peer, request, packet, unlimited=True)
+            send()
 
     # what a global computes (section 8.5)
 
@@ -1639,7 +1647,7 @@ class Port:
     """A destination for messages. `code` gets the elements of each; `lenient` ports were made by name or by spawning [PORT-3]."""
 
     def __init__(self, code, lenient):
-        self.code, self.lenient = code, lenient
+        self.code, self.lenient, self.spawned_by = code, lenient, None
         self.watches, self.watchers = [], collections.Counter()      # here; and how often each peer watches
 
 
@@ -1763,10 +1771,11 @@ class Node:
         self.timeouts |= {name: seconds for name, seconds in (settings.get("timeouts") or {}).items() if seconds}
         self.probe_time = min(self.PROBE, self.timeouts["handshake"] / 2)
         self.limits = {**PACKET_LIMITS, "waiting": 64 << 20, "watches": 100_000, "entries": 1_000_000, "entry_octets": 256 << 20,
-                       "families": 10_000, "handshakes": 100}
+                       "families": 10_000, "handshakes": 100, "spawned": 10_000}
         self.limits |= {name: limit for name, limit in (settings.get("limits") or {}).items() if limit is not None}
         self.prefix, self.numbers = secrets.token_urlsafe(8), itertools.count(1)     # of port names [MSG-11]
         self.ports, self.functions, self.spawnable = {}, {"AnyEvent::MP::LogCatcher::connect": self.catch}, {}
+        self.spawned = collections.Counter()                # ports that have not ended, by the node that has spawned them
         self.catchers, self.sending_records = {}, False
         self.watches = collections.defaultdict(lambda: collections.defaultdict(list))       # by node and port of others
         self.peers, self.searches, self.handshakes, self.kept_size = {}, {}, set(), 0
@@ -1811,6 +1820,8 @@ class Node:
     def end_port(self, name, reasons):
         """Ends a port at once, and tells all that watch it [MON-1] [KILL-1]."""
         if port := self.ports.pop(name, None):
+            if port.spawned_by is not None:
+                self.spawned[port.spawned_by] -= 1
             for watch in port.watches:
                 self.loop.soon(watch.fire, reasons)
             for peer, times in port.watchers.items():
@@ -2289,9 +2300,12 @@ class Node:
 
     def _spawn(self, origin, port=None, function=None, *values):
         port, function = name_of(port), self.spawnable.get(name_of(function))
-        if port and function and port not in self.ports and (not self.secure or origin == self.id):      # [SPAWN-3]
+        room = self.spawned[origin] < self.limits["spawned"]         # [SPAWN-5]
+        if port and function and room and port not in self.ports and (not self.secure or origin == self.id):     # [SPAWN-3]
             try:
                 made = self.ports[port] = Port(None, True)           # [SPAWN-2]
+                made.spawned_by = origin
+                self.spawned[origin] += 1
                 made.code = function(port, *values)
             except Exception as error:
                 self.end_port(port, ["die", str(error)])             # [SPAWN-4]

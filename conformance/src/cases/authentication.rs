@@ -206,7 +206,7 @@ const OTHERS: &[Case] = &[
             check(greeting.methods.iter().any(|name| name == "cleartext"), "cleartext among the methods", offers)
                 .breaks("GREET-10")?;
             peer.greet();
-            let line = format!("cleartext;{};json\n", crate::hex::hex(b"swordfish"));
+            let line = format!("cleartext;{};{}\n", crate::hex::hex(b"swordfish"), peer.sends);
             peer.send_octets(line.as_bytes(), "authentication line");
             peer.read_authentication()?;
             t.ends(peer);

@@ -30,9 +30,10 @@ impl Question {
     /// Has these elements sent back.
     pub(super) fn new(peer: &Peer, elements: &[Value]) -> Step<Self> {
         let port = unique("echo")?;
-        let mut values = vec![Value::from("echo")];
+        let name = |text: &str| if peer.octets { Value::Bytes(text.bytes().collect()) } else { text.into() };
+        let mut values = vec![name("echo")];
         values.extend_from_slice(elements);
-        values.push(peer.port(&port).into());
+        values.push(name(&peer.port(&port)));
         Ok(Question { octets: packet(peer.sends, &values)?, port })
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::case::Case;
 use crate::failure::{Breaks as _, Step, check};
 use crate::peer::{Peer, same};
+use crate::subject::Feature::Limits;
 use crate::subject::Level::Node;
 use crate::test::{Test, unique};
 
@@ -47,6 +48,14 @@ pub(super) const CASES: &[Case] = &[
         taken_name,
     )
     .level(Node),
+    Case::new(
+        "spawning/bounded",
+        &["SPAWN-5", "SPAWN-3"],
+        "A node that has spawned as many ports as it may gets no more until one of them has ended; others do.",
+        bounded,
+    )
+    .level(Node)
+    .needs(&[Limits]),
     Case::new("spawning/node-port", &["SPAWN-3"], "Nothing is spawned in the place of the node port.", node_port)
         .level(Node),
     Case::new(
@@ -124,6 +133,40 @@ fn unknown_function(t: &mut Test<'_>) -> Step {
         no_port(&mut peer, &port)?;
     }
     peer.nothing_for("came")
+}
+
+/// Spawns a port, and says whether it is there.
+fn spawns(peer: &mut Peer) -> Step<(String, bool)> {
+    let (port, came) = (unique("spawned")?, unique("came")?);
+    peer.send(&json!(["", SPAWN, port, "conformance::port", peer.port(&came), "started"]))?;
+    let messages = peer.all_messages(&came)?;
+    Ok((port, !messages.is_empty()))
+}
+
+fn bounded(t: &mut Test<'_>) -> Step {
+    const BOUND: usize = 5;
+    let subject = t.subject(|start| start.limits.spawned = Some(BOUND as u64))?;
+    let mut peer = t.up_at(&subject)?;
+    let mut ports = Vec::new();
+    for _ in 0..BOUND {
+        let (port, is_there) = spawns(&mut peer)?;
+        check(is_there, "a new port, within the limit `spawned`", "none").breaks("SPAWN-2")?;
+        ports.push(port);
+    }
+    let (beyond, is_there) = spawns(&mut peer)?;
+    t.should("SPAWN-5", !is_there, format!("no port beyond the {BOUND} that `spawned` allows"), "one more port");
+    if !is_there {
+        no_port(&mut peer, &beyond)?;
+    }
+    let mut other = t.up_at(&subject)?;
+    let (_, is_there) = spawns(&mut other)?;
+    check(is_there, "a port for another node, which has spawned none yet", "none").breaks("SPAWN-2")?;
+    // One that has ended does not count.
+    for port in ports {
+        peer.send(&json!(["", "kil1", port]))?;
+    }
+    let (_, is_there) = spawns(&mut peer)?;
+    check(is_there, "a new port, after all others have ended", "none").breaks("SPAWN-2")
 }
 
 fn taken_name(t: &mut Test<'_>) -> Step {

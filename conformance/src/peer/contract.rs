@@ -1,6 +1,5 @@
 //! The ports that a node under test offers (`CONTRACT.md`), as this side uses them; and proofs that nothing more comes.
 
-use aemp_proto::framing::Limits;
 use aemp_proto::value::Value;
 use serde_json::{Value as Json, json};
 
@@ -51,9 +50,7 @@ impl Peer {
 
     /// Sends a packet of values that JSON does not have.
     pub fn send_values(&mut self, packet: &[Value]) -> Step {
-        let mut octets = Vec::new();
-        let encoded = self.sends.encode(packet, &Limits::default(), &mut octets);
-        encoded.map_err(|error| Failure::Suite(format!("a packet that cannot be written: {error}")))?;
+        let octets = self.written(packet)?;
         self.send_octets(&octets, &Json::from_iter(packet.iter().map(json)).to_string());
         Ok(())
     }

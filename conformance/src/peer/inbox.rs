@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
 use aemp_proto::value::{Integer, Value};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use super::octets::with_octets;
 use super::{Ending, Peer};
 use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::wire::{Direction, readable};
@@ -67,9 +69,7 @@ impl Message {
 impl Peer {
     /// Sends a packet in the framing of this side.
     pub fn send(&mut self, packet: &Json) -> Step {
-        let mut octets = Vec::new();
-        let encoded = self.sends.encode(packet, &Limits::default(), &mut octets);
-        encoded.map_err(|error| Failure::Suite(format!("a packet that cannot be written: {error}")))?;
+        let octets = self.written(packet)?;
         self.log.add(self.number, Direction::Sent, &octets, readable(packet.to_string().as_bytes()));
         self.write(&octets);
         Ok(())
@@ -77,10 +77,15 @@ impl Peer {
 
     /// The octets of a packet in the framing of this side.
     pub fn encode(&self, packet: &Json) -> Step<Vec<u8>> {
+        self.written(packet)
+    }
+
+    /// The octets of a packet as this side writes them.
+    pub(super) fn written<T: Serialize + ?Sized>(&self, packet: &T) -> Step<Vec<u8>> {
         let mut octets = Vec::new();
         let encoded = self.sends.encode(packet, &Limits::default(), &mut octets);
         encoded.map_err(|error| Failure::Suite(format!("a packet that cannot be written: {error}")))?;
-        Ok(octets)
+        Ok(if self.octets && self.sends == Framing::Cbor { with_octets(&octets) } else { octets })
     }
 
     /// The next packet that has come whole, if there is one.

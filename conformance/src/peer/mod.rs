@@ -3,6 +3,7 @@
 mod contract;
 mod greeting;
 mod inbox;
+mod octets;
 mod stream;
 mod tls;
 
@@ -47,6 +48,8 @@ pub struct Peer {
     pub greeting: Option<Greeting>,
     /// The framing in which this side sends.
     pub sends: Framing,
+    /// Whether this side writes text in cbor as byte strings, as nodes of the reference do.
+    pub octets: bool,
     /// The framing in which the node under test sends, when its authentication line was read.
     pub receives: Option<Framing>,
     stream: Box<dyn Stream>,
@@ -74,6 +77,7 @@ impl Peer {
             patience,
             greeting: None,
             sends: Framing::Json,
+            octets: false,
             receives: None,
             stream: Box::new(stream),
             number,

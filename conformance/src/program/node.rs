@@ -1,5 +1,6 @@
 //! `aemp-conformance node`.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use aemp_conformance::run::{self, Declared, Planned};
 use aemp_conformance::subject::{Feature, Level, Subject};
 use aemp_conformance::test::{Bench, Source};
 use aemp_proto::framing::Framing;
+use aemp_proto::line::MAX_LINE;
 use clap::Args;
 
 use super::reporting::Reporting;
@@ -45,12 +47,15 @@ pub(crate) struct Node {
     /// The highest level to test: of that node, if not transport; or below that which the program says it has
     #[arg(long, value_enum)]
     level: Option<Level>,
-    /// What that node can do besides; may be given more than once
+    /// What that node can do besides what its greeting says; may be given more than once
     #[arg(long, value_enum, value_name = "FEATURE", requires = "connect", conflicts_with = "command")]
     feature: Vec<Feature>,
     /// Only this framing; may be given more than once. By default all that the node has
     #[arg(long, value_name = "NAME", value_parser = framing)]
     framing: Vec<Framing>,
+    /// Writes text in cbor as byte strings, keys included, as nodes of the reference do: it means the same
+    #[arg(long)]
+    octets: bool,
     /// The command that starts a node, as PROTOCOL.md describes
     #[arg(last = true, value_name = "CMD", required_unless_present_any = ["connect", "list"])]
     command: Vec<String>,
@@ -66,19 +71,19 @@ impl Node {
             return Ok(Source::Command(self.command.clone()));
         };
         let secret = read_secret(file)?;
-        let features = [&self.feature[..], &[Feature::Listen]].concat();
-        let address = self.reached(address)?;
+        let (address, greeting) = self.reached(address)?;
+        let features = [&self.feature[..], &offered(&greeting), &[Feature::Listen]].concat();
         let subject = Subject::running(address, self.level.unwrap_or(Level::Transport), &features);
         Ok(Source::Running { subject: Arc::new(subject), secret })
     }
 
-    /// The address behind a name at which somebody listens: a host may have several.
-    fn reached(&self, name: &str) -> Result<SocketAddr, Stop> {
+    /// The address behind a name at which somebody listens, and the first line that is said there: a host may have several addresses.
+    fn reached(&self, name: &str) -> Result<(SocketAddr, String), Stop> {
         let found = name.to_socket_addrs().map_err(|error| Stop(format!("--connect {name}: no such HOST:PORT: {error}")))?;
         let mut refused = "the host has no address".to_owned();
         for address in found {
             match TcpStream::connect_timeout(&address, self.selection.patience) {
-                Ok(_) => return Ok(address),
+                Ok(stream) => return Ok((address, first_line(stream, self.selection.patience))),
                 Err(error) => refused = error.to_string(),
             }
         }
@@ -112,6 +117,7 @@ impl Node {
         let expected = self.reporting.prepare()?;
         let mut bench = Bench::new(self.source()?, self.selection.patience);
         bench.starting = self.starting;
+        bench.octets = self.octets;
         let (mut declared, ready) = run::declared(&bench)?;
         declared.level = self.level.map_or(declared.level, |level| level.min(declared.level));
         let framings = self.framings(&declared)?;
@@ -126,6 +132,24 @@ impl Node {
         run::run(&bench, &planned, &declared, jobs, |outcome| report.take(outcome));
         report.end(&names)
     }
+}
+
+/// The first line that is said on a connection, as far as it comes in time and is of a length that a greeting may have. What is wrong with it,
+/// the cases find.
+fn first_line(stream: TcpStream, patience: Duration) -> String {
+    let mut line = String::new();
+    if stream.set_read_timeout(Some(patience)).is_ok() {
+        // What has come until an error is as much as there is.
+        let _ = BufReader::new(stream.take(MAX_LINE as u64)).read_line(&mut line);
+    }
+    line
+}
+
+/// What a greeting says that a node can do: its framings, and its methods that work without TLS.
+fn offered(greeting: &str) -> Vec<Feature> {
+    let names: Vec<_> = greeting.split(';').skip(3).take(2).flat_map(|list| list.trim_end().split(',')).collect();
+    let known = [Feature::Cbor, Feature::Storable, Feature::HmacSha3_512, Feature::HmacSha2_256];
+    known.into_iter().filter(|feature| names.contains(&&*feature.name())).collect()
 }
 
 /// The octets of a secret that is given as a text.

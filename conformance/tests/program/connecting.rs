@@ -69,6 +69,44 @@ fn a_node_that_runs_is_tested_but_for_what_needs_a_start_of_its_own() {
     let results: Results = serde_json::from_str(&place.read("r.json")).expect("results");
     assert!(results.outcomes.iter().all(|outcome| matches!(outcome.verdict, Verdict::Pass | Verdict::Unimplemented)));
     assert_eq!(results.name, address);
+}
+
+/// `aemp run`, as its users start it: its address.
+fn runs(place: &Place, more: &[&str]) -> (Runs, String) {
+    place.write("secret", SECRET);
+    let mut command = Command::new(aemp());
+    command
+        .args(["run", "--bind", "127.0.0.1:0", "--service", "echo", "--secret-file"])
+        .arg(place.path("secret"))
+        .args(more);
+    let node = Runs::new(&mut command, "");
+    let address = node.said.trim().rsplit(' ').next().expect("an address").to_owned();
+    (node, address)
+}
+
+#[test]
+fn aemp_run_passes_as_its_users_start_it() {
+    let place = Place::new("as-users-start-it");
+    let (_node, address) = runs(&place, &[]);
+    let connect = ["node", "--connect", &address, "--secret-file", "secret", "--jobs", "8", "--patience", "60", "--verbose"];
+    let said = place.run(&connect);
+    assert_eq!(said.code, Some(0), "{said}");
+    let passed = said.cases("pass");
+    // The greeting says that it has cbor. In cbor, the port that is to be answered may come as bytes.
+    for name in ["greeting/echo", "values/names-as-bytes", "values/texts[json]", "values/texts[cbor]"] {
+        assert!(passed.contains(&name), "{name}: {said}");
+    }
+    assert!(passed.len() > 100, "{said}");
+    let said = place.run(&[&connect[..], &["--octets", "--framing", "cbor"]].concat());
+    assert_eq!(said.code, Some(0), "{said}");
+    assert!(said.cases("pass").contains(&"greeting/echo"), "{said}");
+}
+
+#[test]
+fn what_a_running_node_does_not_offer_cannot_be_picked() {
+    let place = Place::new("json-only");
+    let (_node, address) = runs(&place, &["--framing", "json"]);
+    let connect = ["node", "--connect", &address, "--secret-file", "secret"];
     let said = place.run(&[&connect[..], &["--framing", "cbor", "--run", "ports/"]].concat());
     assert!(said.code == Some(2) && said.err.contains("--framing cbor: the node has json only"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! Nodes whose discovery or database is wrong.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aemp_proto::value::Value;
@@ -133,6 +134,19 @@ pub(super) const FAULTS: &[Entry] = &[
                 Fate::Replace(vec![message])
             }
             _ => Fate::Pass,
+        })
+    }),
+    Entry::new("has its own addresses in its first g_set only", |_| {
+        let mut sent = HashSet::new();
+        Fault::packet_out(move |between, message| {
+            if !is(message, "g_set") || sent.insert(between.number) {
+                return Fate::Pass;
+            }
+            let mut message = message.to_vec();
+            if let Some(Value::Map(families)) = message.get_mut(2) {
+                families.remove("'l");
+            }
+            Fate::Replace(vec![message])
         })
     }),
 ];

@@ -6,6 +6,7 @@ use aemp_proto::value::Value;
 
 use super::{Entry, ignores, is, never_sends, repeats, request, subject};
 use crate::faults::{Fate, Fault};
+use crate::test::unique;
 
 /// A fault that is named `… REQUEST`: of such requests of the node the last element is lost.
 const fn shortens(name: &'static str) -> Entry {
@@ -44,6 +45,31 @@ pub(super) const FAULTS: &[Entry] = &[
                 Fate::Replace(vec![vec![port.clone(), Value::Text(format!("{node}#1"))]])
             }
             _ => Fate::Pass,
+        })
+    }),
+    Entry::new("spawns functions that are for calls only", |_| {
+        Fault::packet_in(|_, message| {
+            if is(message, "AnyEvent::MP::_spawn")
+                && message.get(3).is_some_and(|name| super::text(name) == "conformance::tell")
+            {
+                let mut message = message.to_vec();
+                message[3] = "conformance::port".into();
+                Fate::Replace(vec![message])
+            } else {
+                Fate::Pass
+            }
+        })
+    }),
+    Entry::new("never forgets a port that was spawned", |_| {
+        // A port that is ended from afar counts as before: its place is taken by another one.
+        Fault::packet_in(|_, message| {
+            if is(message, "kil1") && message.get(2).is_some_and(|name| super::text(name).starts_with("spawned-")) {
+                let again = unique("again").unwrap_or_default();
+                let spawn = vec!["".into(), "AnyEvent::MP::_spawn".into(), again.into(), "conformance::port".into()];
+                Fate::Replace(vec![message.to_vec(), spawn])
+            } else {
+                Fate::Pass
+            }
         })
     }),
     Entry::new("loses each tenth message to a port", |_| {

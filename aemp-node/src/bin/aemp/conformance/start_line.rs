@@ -49,6 +49,7 @@ struct Limits {
     entries: Option<usize>,
     families: Option<usize>,
     handshakes: Option<usize>,
+    spawned: Option<usize>,
 }
 
 impl StartLine {
@@ -114,6 +115,7 @@ impl Limits {
         set(&mut node.database.global.entries, self.entries);
         set(&mut node.database.watched, self.families);
         set(&mut node.handshakes, self.handshakes);
+        set(&mut node.spawned_by_peer, self.spawned);
     }
 }
 
