@@ -270,6 +270,10 @@ impl Driver {
                 }
             }
             NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
+            NodeEvent::EntryRefused { node: peer, family, key, octets } => tracing::warn!(
+                node, %peer, %family, ?key, octets,
+                "an entry of the database is too large and is not kept: 524,288 octets at most [DB-30]"
+            ),
             NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
             NodeEvent::TaskFailed(failure) => tracing::warn!(node, ?failure, "code in the name of nobody failed"),
             NodeEvent::Slow { port, time } => tracing::warn!(node, %port, ?time, "code of this port held up the node"),

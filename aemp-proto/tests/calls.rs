@@ -173,7 +173,7 @@ fn a_call_that_cannot_be_written_is_an_error_and_leaves_nothing() {
     let (mut world, a, _) = two();
     let answers = log();
     with(&mut world, a, |context| {
-        let too_large = "x".repeat(2 << 20);
+        let too_large = "x".repeat(65 << 20);
         let called = context.call(&port("b#p"), &too_large, None, noting_answer(&answers));
         assert!(called.is_err(), "{called:?}");
     });

@@ -2,7 +2,9 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aemp_proto::global::{Changes, DbError, Family, Limits, Shard};
@@ -384,7 +386,7 @@ fn forged_answers_and_forbidden_entries_change_nothing() {
 }
 
 #[test]
-fn a_database_that_is_larger_than_a_packet_arrives_in_parts_and_too_large_an_answer_is_an_error() {
+fn a_database_that_is_larger_than_a_packet_arrives_in_parts_and_so_does_an_answer() {
     let mut world = two_globals();
     let told = watch(&mut world, 3, "fam");
     world.settle();
@@ -413,14 +415,81 @@ fn a_database_that_is_larger_than_a_packet_arrives_in_parts_and_too_large_an_ans
         let count: usize = taken(&told).iter().map(|changes| changes.added.len()).sum();
         assert_eq!(count, 40_000, "DB-27");
     }
-    let answered = log();
-    let note = answered.clone();
+    let watchers = world.node(1).tables().global.watchers;
+    // No packet takes all values; only `b` watches the family already.
+    for (host, watched) in [(2, 0), (3, 0)] {
+        let counts = counts(&mut world, host, "fam");
+        assert_eq!(counts, [Ok(40_000), Ok(40_000), Ok(40_000)], "DB-26, DB-38, host {host}");
+        assert_eq!(world.node(1).tables().global.watchers, watchers + watched, "DB-15: no watch stays");
+        assert_eq!(world.node(host).tables().global.questions, 0);
+    }
+    assert_eq!(up(&mut world, 3), ["t"]);
+}
+
+/// How many of something an answer has.
+type Count = Result<usize, DbError>;
+
+/// How many entries, keys and values of a family the answers to three queries have.
+fn counts(world: &mut World, host: usize, name: &str) -> [Count; 3] {
+    let answers = Rc::new(RefCell::new([const { None::<Count> }; 3]));
+    let [entries, keys, values] = [(); 3].map(|()| answers.clone());
+    with(world, host, |context| {
+        context.db_family(name, move |_, got| entries.borrow_mut()[0] = Some(got.map(|got| got.len())));
+        context.db_keys(name, move |_, got| keys.borrow_mut()[1] = Some(got.map(|got| got.len())));
+        context.db_values(name, move |_, got| values.borrow_mut()[2] = Some(got.map(|got| got.len())));
+    });
+    world.run_for(Duration::from_secs(2));
+    answers.take().map(|answer| answer.expect("it was answered"))
+}
+
+#[test]
+fn a_family_that_is_fetched_is_answered_as_it_is_and_from_the_next_master_if_the_first_is_lost() {
+    let mut world = two_globals();
+    // Both globals are seeds of `a`.
+    world.dial(2, 1);
+    world.run_for(Duration::from_secs(3));
     with(&mut world, 3, |context| {
-        context.db_family("fam", move |_, family| note.borrow_mut().push(family.expect_err("too large").to_string().into()));
+        for key in 0..3 {
+            context.db_set("fam", &key.to_string(), &"x".repeat(500_000)).expect("allowed");
+        }
     });
     world.run_for(Duration::from_secs(1));
-    assert_eq!(heard(&answered), ["the answer is too large for a packet [DB-26]".into()], "DB-26");
-    assert_eq!(up(&mut world, 3), ["t"]);
+    let answer = Rc::new(RefCell::new(None));
+    let note = answer.clone();
+    with(&mut world, 2, |context| {
+        context.db_keys("fam", |_, keys| assert_eq!(keys.expect("they fit").len(), 3));
+        context.db_family("fam", move |_, got| *note.borrow_mut() = Some(got.expect("it is fetched")));
+    });
+    // Whenever that is lost, on the way to the answer.
+    world.step();
+    world.step();
+    world.crash(0, false);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(master(&mut world, 2), Some("t".into()));
+    assert_eq!(answer.take().map(|family| family.len()), Some(3), "DB-38, GLOBAL-12");
+    assert_eq!(world.node(1).tables().global.watchers, 0, "DB-15");
+}
+
+#[test]
+fn a_family_that_is_larger_than_views_may_be_is_not_fetched() {
+    let mut world = with_seed(2);
+    world.hosts[2].config.database.global = Shard { entries: 2, octets: 1 << 30 };
+    world.crash(2, false);
+    world.start(2);
+    world.dial(2, 0);
+    world.settle();
+    with(&mut world, 1, |context| {
+        for key in 0..3 {
+            context.db_set("fam", &key.to_string(), &"x".repeat(500_000)).expect("allowed");
+        }
+    });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(counts(&mut world, 2, "fam"), [Err(DbError::TooLarge), Ok(3), Err(DbError::TooLarge)], "DB-38");
+    insta::assert_snapshot!(
+        DbError::TooLarge.to_string(),
+        @"the family is larger than this node takes: raise the limit of what a watched family may hold [DB-38]"
+    );
+    assert_eq!((master(&mut world, 2), world.node(0).tables().global.watchers), (Some("s".into()), 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aemp_proto::global::{Global, Limits, Output, Request};
+use aemp_proto::global::{Change, Global, Limits, Output, Request};
 use aemp_proto::node::{NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 use support::globals::{entries, family, id, listening, set, up, watch_node};
@@ -169,7 +169,7 @@ fn of_the_addresses_of_a_lost_global_sixteen_are_kept_that_can_be_any() {
         let shard = [("'l".to_string(), [(name.to_string(), Value::Array(addresses))].into())];
         node.up(&id(name), true);
         node.receive(&id(name), Request::Global);
-        node.receive(&id(name), Request::Set(shard.into()));
+        node.receive(&id(name), Request::Set(shard.into_iter().map(Change::from).collect()));
         node.down(&id(name), Duration::ZERO);
         node.find(&id(name));
     }

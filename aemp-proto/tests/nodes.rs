@@ -391,7 +391,7 @@ fn an_end_is_heard_of_even_if_its_reasons_are_too_large_to_send() {
     let id = with(&mut world, b, |context| context.port(|_, _| Ok(())));
     with(&mut world, a, |context| drop(context.watch(&id, noting_reasons(&fired))));
     world.settle();
-    with(&mut world, b, |context| context.end(&id, Reasons::new(["x".repeat(2 << 20)])));
+    with(&mut world, b, |context| context.end(&id, Reasons::new(["x".repeat(65 << 20)])));
     world.settle();
     assert_eq!(heard(&fired), [values(["die", "the reasons are too large to send"])], "MON-1");
 }

@@ -103,7 +103,7 @@ fn a_reference_global_keeps_the_addresses_of_a_global_however_large_its_database
         let mut ours = Global::new(id("m"), addresses, global::Limits::default());
         ours.become_global();
         for number in 0..entries {
-            ours.set("fam", &number.to_string(), "x".repeat(50).into()).expect("allowed");
+            ours.set("fam", &number.to_string(), &"x".repeat(50).into()).expect("allowed");
         }
         let mut roles = Roles::new(id("r"), Value::Array(vec![]), &[], BTreeSet::new());
         roles.become_global();
@@ -111,7 +111,8 @@ fn a_reference_global_keeps_the_addresses_of_a_global_however_large_its_database
         ours.up(&id("r"), true);
         ours.receive(&id("r"), Request::Global);
         let mut parts = 0;
-        while let Some(output) = ours.poll() {
+        loop {
+            let Some(output) = ours.poll() else { if ours.run(|_| true) { continue } else { break } };
             if let Output::Send(_, request) = output {
                 parts += usize::from(matches!(*request, Request::Set(_)));
                 let request = received(&request);

@@ -100,9 +100,10 @@ fn a_global_that_is_lost_while_many_nodes_are_searched_is_found_again() {
 #[test]
 fn globals_that_cannot_stay_connected_try_again_more_and_more_seldom() {
     let mut world = World::new(1);
-    let database = Limits { global: Shard { entries: 10, octets: 1 << 20 }, ..Limits::default() };
+    let shard = Shard { entries: 10, octets: 1 << 20 };
+    let database = Limits { slave: shard, global: shard, ..Limits::default() };
     for (host, name) in ["s", "t", "u"].iter().enumerate() {
-        let database = if host == 2 { database } else { Limits::default() };
+        let database = if host == 2 { database.clone() } else { Limits::default() };
         world.add(NodeConfig { global: true, database, ..listening(name, host) });
     }
     world.dial(1, 0);

@@ -1,5 +1,7 @@
 //! What bounds a packet.
 
+use core::fmt;
+
 use super::{Framing, storable};
 use crate::error::{Error, LimitExceeded};
 
@@ -22,9 +24,53 @@ impl Default for Limits {
     }
 }
 
+/// As they are announced in a greeting: octets, depth, values.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},{}", self.octets, self.depth, self.values)
+    }
+}
+
 impl Limits {
     /// What every receiver takes: 1 MiB, 512 levels, 100,000 values (`LIMIT-5`).
     pub const LEAST: Limits = Limits { octets: 1 << 20, depth: 512, values: 100_000 };
+
+    /// Reads what a peer announces in its greeting: `OCTETS,DEPTH,VALUES`. `None` if it is malformed, or less than every receiver takes
+    /// (`GREET-27`).
+    ///
+    /// ```
+    /// use aemp_proto::framing::Limits;
+    /// let limits = Limits { octets: 2 << 20, ..Limits::LEAST };
+    /// assert_eq!(Limits::announced("2097152,512,100000"), Some(limits));
+    /// assert_eq!(limits.to_string(), "2097152,512,100000");
+    /// assert_eq!(Limits::announced("1048575,512,100000"), None);
+    /// ```
+    pub fn announced(text: &str) -> Option<Limits> {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
+        let mut parts = text.split(',').map(|part| part.parse().ok().filter(|_| is_number(part)));
+        let limits = Limits { octets: parts.next()??, depth: parts.next()??, values: parts.next()?? };
+        (parts.next().is_none() && limits == limits.at_least(&Limits::LEAST)).then_some(limits)
+    }
+
+    /// Of each limit the higher one.
+    #[must_use]
+    pub fn at_least(&self, other: &Limits) -> Limits {
+        Limits {
+            octets: self.octets.max(other.octets),
+            depth: self.depth.max(other.depth),
+            values: self.values.max(other.values),
+        }
+    }
+
+    /// Of each limit the lower one.
+    #[must_use]
+    pub fn at_most(&self, other: &Limits) -> Limits {
+        Limits {
+            octets: self.octets.min(other.octets),
+            depth: self.depth.min(other.depth),
+            values: self.values.min(other.values),
+        }
+    }
 
     /// These limits, and what the framing itself cannot exceed.
     pub(super) fn within(self, framing: Framing) -> Limits {

@@ -53,9 +53,12 @@
 mod cbor;
 mod convert;
 mod deserialize;
+mod encoded;
 mod json;
+mod kept;
 mod limits;
 mod packet;
+mod place;
 mod read;
 mod relay;
 mod scan;
@@ -64,8 +67,11 @@ mod storable;
 mod write;
 
 pub use deserialize::DecodeError;
+pub use encoded::Encoded;
+pub(crate) use kept::{Kept, Mark};
 pub use limits::Limits;
 pub use packet::{Elements, Packet};
+pub(crate) use place::{Inside, Place, Visit};
 pub use scan::{Scan, Scanner};
 pub use serialize::EncodeError;
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::deserialize::{ALL, DecodeError, Next, Rest};
+use super::place::Place;
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Uncommitted;
@@ -142,15 +143,39 @@ impl fmt::Debug for Packet<'_> {
     }
 }
 
+impl Cursor<'_> {
+    /// Octets that were not read.
+    pub(super) fn left(&self) -> usize {
+        match self {
+            Cursor::Json(reader) => reader.rest().len(),
+            Cursor::Cbor(reader) => reader.rest().len(),
+            Cursor::Storable(reader) => reader.left(),
+        }
+    }
+}
+
+/// Does the same with the reader of any framing.
+macro_rules! on {
+    ($cursor:expr, $reader:ident => $do:expr) => {
+        match $cursor {
+            Cursor::Json($reader) => $do,
+            Cursor::Cbor($reader) => $do,
+            Cursor::Storable($reader) => $do,
+        }
+    };
+}
+pub(super) use on;
+
 /// A cursor over the elements of a packet.
 #[derive(Debug, Clone)]
 pub struct Elements<'a> {
-    cursor: Cursor<'a>,
-    members: Members,
+    pub(super) cursor: Cursor<'a>,
+    pub(super) members: Members,
 }
 
+/// Where a packet is read, whatever its framing.
 #[derive(Debug, Clone)]
-enum Cursor<'a> {
+pub(super) enum Cursor<'a> {
     Json(json::Reader<'a>),
     Cbor(cbor::Reader<'a>),
     Storable(storable::Reader<'a>),
@@ -223,6 +248,21 @@ impl<'a> Elements<'a> {
             Cursor::Cbor(reader) => request(reader, &mut self.members),
             Cursor::Storable(reader) => request(reader, &mut self.members),
         }
+    }
+
+    /// Octets of the packet that were not read.
+    pub(crate) fn left(&self) -> usize {
+        self.cursor.left()
+    }
+
+    /// Takes the next element without decoding it: its place. `None` if all were taken.
+    pub(crate) fn place(&mut self) -> Option<Place<'a>> {
+        if !on!(&mut self.cursor, reader => reader.more(&mut self.members)).unwrap_or(false) {
+            return None;
+        }
+        let place = Place(self.cursor.clone());
+        on!(&mut self.cursor, reader => reader.skip()).ok()?;
+        Some(place)
     }
 
     /// Takes and decodes the next element; `None` if all were taken.

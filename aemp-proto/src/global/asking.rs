@@ -4,8 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::database::{Family, name};
-use super::request::Question;
+use super::database::{Family, Name, family};
+use super::request::{Question, Reply};
+use crate::framing::Encoded;
 use crate::value::Value;
 
 /// Which question; no two of a node are the same.
@@ -21,40 +22,57 @@ pub enum Answer {
     Keys(Vec<String>),
     /// Its values, in the order of their keys.
     Values(Vec<Value>),
-    /// The answer does not fit into a packet (`DB-26`).
+    /// The family is larger than this node takes (`DB-38`).
     TooLarge,
 }
 
 impl Answer {
     /// Takes the answer to a question; `None` if it has another shape (`DB-25`).
-    pub(super) fn decode(question: Question, value: Value) -> Option<Answer> {
-        Some(match (question, value) {
-            (_, Value::Null) => Answer::TooLarge,
-            (Question::Family, Value::Map(family)) => Answer::Family(family),
-            (Question::Keys, Value::Array(keys)) => {
-                Answer::Keys(keys.iter().map(|key| name(key).map(Into::into)).collect::<Option<_>>()?)
+    fn decode(question: Question, reply: &Reply) -> Option<Answer> {
+        Some(match (question, reply) {
+            (Question::Family, Reply::Map(entries)) => {
+                Answer::Family(family(entries.iter().map(|(key, value)| (key, value))))
             }
-            (Question::Values, Value::Array(values)) => Answer::Values(values),
+            (Question::Keys, Reply::Keys(keys)) => Answer::Keys(keys.iter().map(|key| String::from(&**key)).collect()),
+            (Question::Keys, Reply::Array(keys)) => Answer::Keys(keys.iter().map(name).collect::<Option<_>>()?),
+            (Question::Values, Reply::Array(values)) => Answer::Values(values.iter().map(Encoded::value).collect()),
             _ => return None,
         })
     }
 
-    /// The answer as it is sent.
-    pub(super) fn into_value(self) -> Value {
-        match self {
-            Answer::Family(family) => Value::Map(family),
-            Answer::Keys(keys) => Value::Array(keys.into_iter().map(Value::Text).collect()),
-            Answer::Values(values) => Value::Array(values),
-            Answer::TooLarge => Value::Null,
+    /// The answer from entries in order.
+    pub(super) fn of<'e>(question: Question, entries: impl Iterator<Item = (&'e Name, &'e Encoded)>) -> Answer {
+        match question {
+            Question::Family => Answer::Family(family(entries)),
+            Question::Keys => Answer::Keys(entries.map(|(key, _)| String::from(&**key)).collect()),
+            Question::Values => Answer::Values(entries.map(|(_, value)| value.value()).collect()),
         }
+    }
+}
+
+/// A key, as a receiver takes it.
+fn name(value: &Encoded) -> Option<String> {
+    match value.value() {
+        Value::Integer(integer) => Some(alloc::string::ToString::to_string(&integer)),
+        other => other.into_text(),
     }
 }
 
 /// A question that was not answered yet.
 pub(super) struct Asked {
     pub(super) question: Question,
-    pub(super) family: String,
+    pub(super) family: Name,
     name: String,
+    /// The master has answered that the answer is too large, and the family is fetched (`DB-38`).
+    is_fetched: bool,
+}
+
+/// What an answer from the master comes to.
+pub(super) enum Heard {
+    /// The answer to a question.
+    Answer(QuestionId, Answer),
+    /// The answer is too large, so the family is to be fetched.
+    Fetch(QuestionId, Name),
 }
 
 /// The questions that wait.
@@ -81,20 +99,30 @@ impl Questions {
     }
 
     /// Adds one, and gives the name under which it is sent.
-    pub(super) fn add(&mut self, id: QuestionId, question: Question, family: &str) -> String {
+    pub(super) fn add(&mut self, id: QuestionId, question: Question, family: &Name) -> String {
         let name = letters(id.0);
         self.by_name.insert(name.clone(), id);
-        self.waiting.insert(id, Asked { question, family: family.into(), name: name.clone() });
+        let asked = Asked { question, family: family.clone(), name: name.clone(), is_fetched: false };
+        self.waiting.insert(id, asked);
         name
     }
 
     /// Takes the answer to the one of that name, if it fits.
-    pub(super) fn answer(&mut self, name: &str, value: Value) -> Option<(QuestionId, Answer)> {
+    pub(super) fn answer(&mut self, name: &str, reply: &Reply) -> Option<Heard> {
         let id = *self.by_name.get(name)?;
-        let answer = Answer::decode(self.waiting.get(&id)?.question, value)?;
-        self.by_name.remove(name);
-        self.waiting.remove(&id);
-        Some((id, answer))
+        let asked = self.waiting.get_mut(&id).filter(|asked| !asked.is_fetched)?;
+        if *reply == Reply::Null {
+            asked.is_fetched = true;
+            return Some(Heard::Fetch(id, asked.family.clone()));
+        }
+        let answer = Answer::decode(asked.question, reply)?;
+        self.give_up(id);
+        Some(Heard::Answer(id, answer))
+    }
+
+    /// What a question is about, if it waits.
+    pub(super) fn get(&self, id: QuestionId) -> Option<&Asked> {
+        self.waiting.get(&id)
     }
 
     /// Nobody waits for the answer any more.
@@ -104,9 +132,15 @@ impl Questions {
         }
     }
 
-    /// All that wait, to be sent again: what is asked, of which family, and the name.
-    pub(super) fn waiting(&self) -> Vec<(Question, String, String)> {
-        self.waiting.values().map(|asked| (asked.question, asked.family.clone(), asked.name.clone())).collect()
+    /// All that wait, to be sent again to another master: what is asked, of which family, and the name.
+    pub(super) fn ask_again(&mut self) -> Vec<(Question, Name, String)> {
+        self.waiting
+            .values_mut()
+            .map(|asked| {
+                asked.is_fetched = false;
+                (asked.question, asked.family.clone(), asked.name.clone())
+            })
+            .collect()
     }
 
     /// Takes all that wait.

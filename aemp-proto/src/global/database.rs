@@ -1,20 +1,26 @@
 //! What a database is made of: families of keys with values, and changes to them.
 
-use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use crate::framing::EncodeError;
-use crate::value::Value;
+use crate::framing::{DecodeError, EncodeError, Encoded, Place, Visit};
+use crate::value::{Integer, Value};
 
 /// The contents of a family: values by key.
 pub type Family = BTreeMap<String, Value>;
 
 /// Families by name.
 pub type Database = BTreeMap<String, Family>;
+
+/// A key, or the name of a family; shared by all that hold it.
+pub(super) type Name = Rc<str>;
+
+/// Values by key, still encoded.
+pub type Entries = Vec<(Rc<str>, Encoded)>;
 
 /// The family that holds the addresses of each node.
 pub(super) const ADDRESSES: &str = "'l";
@@ -23,14 +29,62 @@ pub(super) const ADDRESSES: &str = "'l";
 pub(super) const GLOBALS: &str = "'g";
 
 /// A change within one family.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The family.
-    pub family: String,
+    pub family: Rc<str>,
     /// What is new or has another value now.
-    pub set: Family,
+    pub set: Entries,
     /// What is there no more. It may name what never was there.
-    pub deleted: Vec<String>,
+    pub deleted: Vec<Rc<str>>,
+    /// Keys that came with more than an entry may have, and the size of each (`DB-31`). A request that is written has none.
+    pub too_large: Vec<(Rc<str>, usize)>,
+}
+
+impl Change {
+    pub(super) fn new(family: &Name) -> Self {
+        Change { family: family.clone(), set: Vec::new(), deleted: Vec::new(), too_large: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.deleted.is_empty()
+    }
+}
+
+/// Entries that are set in a family.
+impl From<(String, Family)> for Change {
+    fn from((family, entries): (String, Family)) -> Self {
+        let set = entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Change { set, ..Change::new(&family.into()) }
+    }
+}
+
+/// What has become different in a family, still encoded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Delta {
+    pub(super) added: Entries,
+    pub(super) changed: Entries,
+    pub(super) deleted: Vec<Name>,
+}
+
+impl Delta {
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.deleted.is_empty()
+    }
+
+    /// The changes, as trees.
+    pub fn changes(&self) -> Changes {
+        Changes {
+            added: family(self.added.iter().map(|(key, value)| (key, value))),
+            changed: family(self.changed.iter().map(|(key, value)| (key, value))),
+            deleted: self.deleted.iter().map(|key| String::from(&**key)).collect(),
+        }
+    }
+}
+
+/// Entries as trees.
+pub(super) fn family<'e>(entries: impl Iterator<Item = (&'e Name, &'e Encoded)>) -> Family {
+    entries.map(|(key, value)| (String::from(&**key), value.value())).collect()
 }
 
 /// What has become different in a family that is watched.
@@ -98,30 +152,6 @@ impl Changes {
             }
         }
     }
-
-    /// What turns one family into another.
-    pub(super) fn between(old: &Family, new: &Family) -> Self {
-        let mut changes = Changes::default();
-        for (key, value) in new {
-            match old.get(key) {
-                None => drop(changes.added.insert(key.clone(), value.clone())),
-                Some(old) if !same(old, value) => drop(changes.changed.insert(key.clone(), value.clone())),
-                Some(_) => {}
-            }
-        }
-        changes.deleted = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
-        changes
-    }
-
-    /// Makes the changes in a copy of the family.
-    pub(super) fn apply(&self, family: &mut Family) {
-        for (key, value) in self.added.iter().chain(&self.changed) {
-            family.insert(key.clone(), value.clone());
-        }
-        for key in &self.deleted {
-            family.remove(key);
-        }
-    }
 }
 
 /// Why an entry cannot be set, or a question not be answered.
@@ -151,8 +181,8 @@ pub enum DbError {
         /// Their octets, as an estimate.
         octets: usize,
     },
-    /// The answer does not fit into a packet (`DB-26`).
-    #[error("the answer is too large for a packet [DB-26]")]
+    /// The family is larger than a view may be: [`Limits::global`](super::Limits::global) of this node (`DB-38`).
+    #[error("the family is larger than this node takes: raise the limit of what a watched family may hold [DB-38]")]
     TooLarge,
     /// As many questions wait for an answer as may (`FIND-9`).
     #[error("{limit} questions wait for an answer already [FIND-9]")]
@@ -179,33 +209,97 @@ pub(super) fn is_public(name: &str) -> bool {
         && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b':'))
 }
 
-/// Whether two values are the same; unlike for `==`, NaN is the same as itself, or it would change for ever.
-pub(super) fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || a == b,
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((key, a), (other, b))| key == other && same(a, b))
-        }
-        _ => a == b,
-    }
+/// What a value comes to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measure {
+    /// Its size (section 8.5).
+    pub(super) size: usize,
+    /// How deep arrays and maps are nested in it.
+    pub(super) depth: usize,
 }
 
-/// What a value comes to at most, in octets: in memory, and in a packet of any framing (section 8.5).
-pub(super) fn size(value: &Value) -> usize {
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => 0,
-        Value::Text(text) => text.chars().map(character_size).sum(),
-        Value::Bytes(octets) => octets.iter().map(|&octet| character_size(char::from(octet))).sum(),
-        Value::Array(values) => values.iter().map(size).sum(),
-        Value::Map(members) => members.iter().map(|(key, value)| text_size(key) + size(value)).sum(),
-    };
-    ITEM + inner
+/// Measures a value without building it; also gives the place behind it.
+pub(super) fn measure<'a>(place: &Place<'a>) -> Result<(Measure, Place<'a>), DecodeError> {
+    let (mut measure, mut depth) = (Measure::default(), 0);
+    let behind = place.clone().walk(|visit| {
+        match visit {
+            Visit::Text(text) | Visit::Key(text) => measure.size += characters_size(text.chars()),
+            Visit::Bytes(octets) => measure.size += characters_size(octets.iter().map(|&octet| char::from(octet))),
+            Visit::Array | Visit::Map => {
+                depth += 1;
+                measure.depth = measure.depth.max(depth);
+            }
+            Visit::End => depth -= 1,
+            Visit::Null | Visit::Bool(_) | Visit::Integer(_) | Visit::Float(_) => {}
+        }
+        measure.size += if let Visit::End = visit { 0 } else { ITEM };
+    })?;
+    Ok((measure, behind))
+}
+
+/// What a value comes to at most, in octets, in a packet of any framing (section 8.5).
+pub(super) fn size(value: &Encoded) -> usize {
+    measure(&value.place()).map_or(0, |(measure, _)| measure.size)
 }
 
 /// The same for a text, or a key of a map.
 pub(super) fn text_size(text: &str) -> usize {
-    ITEM + text.chars().map(character_size).sum::<usize>()
+    ITEM + characters_size(text.chars())
+}
+
+fn characters_size(characters: impl Iterator<Item = char>) -> usize {
+    characters.map(character_size).sum()
+}
+
+/// What a value takes in a packet in json or cbor, at most, and how many values it counts for (`LIMIT-4`).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Room {
+    pub(super) octets: usize,
+    pub(super) values: usize,
+}
+
+impl Room {
+    pub(super) fn of(value: &Encoded) -> Self {
+        let mut room = Room::default();
+        let walked = value.place().walk(|visit| {
+            room.values += usize::from(!matches!(visit, Visit::End));
+            room.octets += match visit {
+                Visit::Null | Visit::Bool(_) => 6,
+                Visit::Integer(integer) => integer_room(integer),
+                Visit::Float(_) => 26,
+                Visit::Text(text) => TEXT + characters_size(text.chars()),
+                // In json an octet above 7F is a character of two octets.
+                Visit::Bytes(octets) => TEXT + characters_size(octets.iter().map(|&octet| char::from(octet))),
+                Visit::Key(key) => TEXT + characters_size(key.chars()),
+                Visit::Array | Visit::Map => 10,
+                Visit::End => 0,
+            };
+        });
+        debug_assert!(walked.is_ok(), "it is well-formed");
+        room
+    }
+
+    /// That of a key of a map.
+    pub(super) fn of_key(key: &str) -> Self {
+        Room { octets: TEXT + characters_size(key.chars()), values: 1 }
+    }
+
+    pub(super) fn add(&mut self, other: Room) {
+        *self = Room { octets: self.octets + other.octets, values: self.values + other.values };
+    }
+
+    pub(super) fn remove(&mut self, other: Room) {
+        *self = Room { octets: self.octets - other.octets, values: self.values - other.values };
+    }
+}
+
+/// What a text takes in a packet beside its characters: quotes and a comma, or the longest head.
+const TEXT: usize = 6;
+
+fn integer_room(integer: Integer) -> usize {
+    let (sign, magnitude) = (usize::from(integer.as_u64().is_none()), i128::from(integer).unsigned_abs());
+    // A head in cbor has up to 9 octets; json has the digits, and a comma.
+    sign + magnitude.checked_ilog10().map_or(2, |digits| digits as usize + 2).max(2) + 1
 }
 
 /// What each value and key comes to beside its text: the longest number in JSON has 24 octets.
@@ -232,92 +326,32 @@ pub(super) const ADDRESSES_OCTETS: usize = 1 << 16;
 const DEPTH: usize = 256;
 
 /// Whether the value of a key can be sent on to everyone (`DB-30`). If not, what it comes to, with its key.
-pub(super) fn check_entry(key: &str, value: &Value) -> Result<(), usize> {
-    let octets = text_size(key) + size(value);
-    if octets <= ENTRY && depth(value) <= DEPTH { Ok(()) } else { Err(octets) }
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
-        Value::Map(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// A value as a name, as a receiver takes it (`VALUE-7`): octets are characters up to U+00FF, an integer is its digits.
-pub(super) fn name(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::Integer(integer) => Some(integer.to_string().into()),
-        other => other.text(),
-    }
+pub(super) fn check_entry(key: &str, value: Measure) -> Result<(), usize> {
+    let octets = text_size(key) + value.size;
+    if octets <= ENTRY && value.depth <= DEPTH { Ok(()) } else { Err(octets) }
 }
 
 /// The addresses in an entry of the family of addresses; `None` if it is no array (`FIND-2`). What is no text is no address.
-pub(super) fn addresses(value: &Value) -> Option<Vec<String>> {
-    let Value::Array(values) = value else { return None };
-    Some(values.iter().filter_map(Value::text).map(Cow::into_owned).collect())
+pub(super) fn addresses(value: &Encoded) -> Option<Vec<String>> {
+    addresses_at(&value.place())
 }
 
-/// How much has been put into a packet (`DB-27`). An entry always fits in, with the name of its family (`DB-30`).
-#[derive(Default)]
-struct Portion(usize);
-
-impl Portion {
-    /// Whether another entry goes into a packet with a limit.
-    fn takes(&mut self, octets: usize, limit: usize) -> bool {
-        let fits = self.0 == 0 || self.0 + octets <= limit;
-        if fits {
-            self.0 += octets;
-        }
-        fits
+/// The same for a place in a packet.
+pub(super) fn addresses_at(place: &Place<'_>) -> Option<Vec<String>> {
+    let (mut addresses, mut inside) = (Vec::new(), place.array()?);
+    while let Some((_, place)) = inside.next() {
+        let is_single = place.array().is_none() && place.map().is_none();
+        inside.pass(
+            place
+                .walk(|visit| match visit {
+                    Visit::Text(text) if is_single => addresses.push(text.into()),
+                    Visit::Bytes(octets) if is_single => {
+                        addresses.push(octets.iter().map(|&octet| char::from(octet)).collect());
+                    }
+                    _ => {}
+                })
+                .ok()?,
+        );
     }
-
-    /// Another packet begins with this entry.
-    fn begin(&mut self, octets: usize) {
-        self.0 = octets;
-    }
-}
-
-/// Splits a change into such as fit into packets; at least one.
-pub(super) fn split(change: Change) -> Vec<Change> {
-    let Change { family, set, deleted } = change;
-    let empty = || Change { family: family.clone(), ..Change::default() };
-    let (mut parts, mut part, mut portion) = (Vec::new(), empty(), Portion::default());
-    let mut next = |part: &mut Change, octets: usize| {
-        if !portion.takes(octets, ENTRY) {
-            parts.push(core::mem::replace(part, empty()));
-            portion.begin(octets);
-        }
-    };
-    for (key, value) in set {
-        next(&mut part, text_size(&key) + size(&value));
-        part.set.insert(key, value);
-    }
-    for key in deleted {
-        next(&mut part, text_size(&key));
-        part.deleted.push(key);
-    }
-    parts.push(part);
-    parts
-}
-
-/// Splits a database into such as fit into packets, at least one, and leaves room for `more` octets in each.
-pub(super) fn split_database(database: Database, more: usize) -> Vec<Database> {
-    let (mut parts, mut part, mut portion) = (Vec::new(), Database::new(), Portion::default());
-    let limit = ENTRY - more;
-    for (family, entries) in database {
-        let name = text_size(&family);
-        for (key, value) in entries {
-            let octets = text_size(&key) + size(&value);
-            let with_name = octets + if part.contains_key(&family) { 0 } else { name };
-            if !portion.takes(with_name, limit) {
-                parts.push(core::mem::take(&mut part));
-                portion.begin(octets + name);
-            }
-            part.entry(family.clone()).or_default().insert(key, value);
-        }
-    }
-    parts.push(part);
-    parts
+    Some(addresses)
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::database::ADDRESSES;
-use super::shards::Source;
+use super::slot::Source;
 use super::{Global, Output};
 use crate::names::NodeId;
 

@@ -2,10 +2,11 @@
 
 use alloc::string::ToString;
 
-use super::asking::{Answer, QuestionId};
-use super::database::{DbError, is_family, split_database};
-use super::request::{Question, Request};
-use super::watching::FamilyWatch;
+use super::asking::{Answer, Heard, QuestionId};
+use super::database::{DbError, Entries, Name, is_family};
+use super::jobs::Job;
+use super::request::{Question, Reply, Request};
+use super::watching::{FamilyWatch, Reached};
 use super::{Global, Output};
 use crate::names::NodeId;
 
@@ -35,18 +36,16 @@ impl Global {
     pub(super) fn choose_master(&mut self) {
         let Some(master) = self.seeds.first().cloned() else { return };
         self.master = Some(master.clone());
-        for part in split_database(self.shards.contributions(), 0) {
-            self.send(&master, Request::Slave(Some(part)));
-        }
+        self.add_job(&master, Job::Part { to_master: true, cursor: None, has_begun: false });
         for family in self.views.families().into_iter().filter(|family| is_family(family)) {
             self.send(&master, Request::Watch(family.clone()));
             if self.views.is_known(&family) {
                 let id = self.questions.next_name();
                 self.send(&master, Request::Ask(Question::Keys, family.clone(), id.clone()));
-                self.views.mark(family, id);
+                self.views.mark(&family, id);
             }
         }
-        for (question, family, name) in self.questions.waiting() {
+        for (question, family, name) in self.questions.ask_again() {
             self.send(&master, Request::Ask(question, family, name));
         }
         for node in self.searched.clone() {
@@ -67,15 +66,10 @@ impl Global {
                     self.outputs.push_back(Output::Found(node, addresses));
                 }
             }
-            Request::Reply(name, value) => {
-                if let Some(told) = self.views.reach_mark(&name) {
-                    self.tell(told);
-                } else if let Some((id, answer)) = self.questions.answer(&name, value) {
-                    self.outputs.push_back(Output::Answer(id, answer));
-                }
-            }
-            Request::Contents(family, contents) => {
-                let told = self.views.tell_contents(&family, contents);
+            Request::Reply(name, reply) => self.hear_reply(from, &name, &reply),
+            Request::Contents(contents) => {
+                let family = contents.family.clone();
+                let told = self.views.tell_contents(&family, contents.set);
                 self.tell(told);
                 self.check_view(from, &family);
             }
@@ -89,7 +83,53 @@ impl Global {
         }
     }
 
-    fn check_view(&mut self, master: &NodeId, family: &str) {
+    fn hear_reply(&mut self, master: &NodeId, name: &str, reply: &Reply) {
+        match self.views.reach_mark(name) {
+            Some(Reached::Told(told)) => return self.tell(told),
+            Some(Reached::Fetched(question, family)) => return self.answer_fetched(question, &family),
+            None => {}
+        }
+        match self.questions.answer(name, reply) {
+            Some(Heard::Answer(id, answer)) => self.outputs.push_back(Output::Answer(id, answer)),
+            Some(Heard::Fetch(id, family)) => {
+                // It does not fit into a packet: it comes in parts to who watches it (`DB-38`).
+                let mark = self.questions.next_name();
+                if self.views.fetch(id, &family, mark.clone()) {
+                    self.send(master, Request::Watch(family.clone()));
+                }
+                self.send(master, Request::Ask(Question::Keys, family, mark));
+            }
+            None => {}
+        }
+    }
+
+    /// All of a family has come that was fetched for a question.
+    fn answer_fetched(&mut self, id: QuestionId, family: &Name) {
+        if let Some(asked) = self.questions.get(id) {
+            let answer = Answer::of(asked.question, self.views.contents(family));
+            self.outputs.push_back(Output::Answer(id, answer));
+        }
+        self.questions.give_up(id);
+        self.end_fetch(id, family);
+    }
+
+    fn end_fetch(&mut self, id: QuestionId, family: &Name) {
+        if let Some(family) = self.views.fetched(id, family)
+            && let Some(master) = self.master.clone()
+        {
+            self.send(&master, Request::Unwatch(family));
+        }
+    }
+
+    fn check_view(&mut self, master: &NodeId, family: &Name) {
+        if !self.views.is_over(family, self.limits.global) {
+            return self.check_all();
+        }
+        for id in self.views.fetches(family) {
+            self.questions.give_up(id);
+            self.outputs.push_back(Output::Answer(id, Answer::TooLarge));
+            self.end_fetch(id, family);
+        }
         if self.views.is_over(family, self.limits.global) {
             self.outputs.push_back(Output::Broken(master.clone(), "a family that is watched is too large"));
         }
@@ -97,12 +137,13 @@ impl Global {
 
     /// This node has become global: it answers for itself (`GLOBAL-14`).
     pub(super) fn answer_from_own(&mut self) {
+        self.views.share();
         for family in self.views.families() {
-            let told = self.views.replace(&family, self.shards.contents(&family));
+            let told = self.views.replace(&family, self.contents(&family));
             self.tell(told);
         }
         for (id, asked) in self.questions.take() {
-            let answer = self.answer(asked.question, &asked.family);
+            let answer = Answer::of(asked.question, self.shards.family(&asked.family));
             self.outputs.push_back(Output::Answer(id, answer));
         }
         for node in core::mem::take(&mut self.searched) {
@@ -118,7 +159,7 @@ impl Global {
         let (watch, is_first) = self.views.watch(family);
         // A family that cannot be is empty, for certain.
         if is_first && (self.is_global || !is_family(family)) {
-            let told = self.views.replace(family, self.shards.contents(family));
+            let told = self.views.replace(family, self.contents(family));
             self.tell(told);
         } else if is_first && let Some(master) = self.master.clone() {
             self.send(&master, Request::Watch(family.into()));
@@ -151,30 +192,30 @@ impl Global {
         }
         let id = self.questions.next();
         if self.is_global || !is_family(family) {
-            let answer = self.answer(question, family);
+            let answer = Answer::of(question, self.shards.family(family));
             self.outputs.push_back(Output::Answer(id, answer));
             return Ok(id);
         }
-        let name = self.questions.add(id, question, family);
+        let family = Name::from(family);
+        let name = self.questions.add(id, question, &family);
         if let Some(master) = self.master.clone() {
-            self.send(&master, Request::Ask(question, family.into(), name));
+            self.send(&master, Request::Ask(question, family, name));
         }
         Ok(id)
     }
 
     /// Gives a question up: it counts no more, and its answer is ignored.
     pub fn give_up(&mut self, question: QuestionId) {
+        let family = self.questions.get(question).map(|asked| asked.family.clone());
         self.questions.give_up(question);
+        if let Some(family) = family {
+            self.end_fetch(question, &family);
+        }
     }
 
-    /// The answer to a question, as this node has it.
-    pub(super) fn answer(&self, question: Question, family: &str) -> Answer {
-        let entries = self.shards.family(family);
-        match question {
-            Question::Family => Answer::Family(self.shards.contents(family)),
-            Question::Keys => Answer::Keys(entries.map(|(key, _)| key.to_string()).collect()),
-            Question::Values => Answer::Values(entries.map(|(_, value)| value.clone()).collect()),
-        }
+    /// The contents of a family, as this node has it.
+    fn contents(&self, family: &str) -> Entries {
+        self.shards.family(family).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already (`FIND-9`).

@@ -5,19 +5,26 @@
 
 mod asking;
 mod database;
+mod jobs;
 mod limits;
 mod lost;
 mod master;
+mod read;
+mod reading;
+mod refused;
 mod request;
+mod setting;
 mod shards;
+mod slot;
 mod tables;
 mod telling;
 mod watching;
 
 pub use asking::{Answer, QuestionId};
-pub use database::{Change, Changes, Database, DbError, Family};
+pub use database::{Change, Changes, Database, DbError, Delta, Entries, Family};
 pub use limits::{Limits, Shard};
-pub use request::{Question, Request};
+pub use request::{Question, Reply, Request};
+pub use setting::Owner;
 pub use tables::Tables;
 pub use watching::FamilyWatch;
 
@@ -28,11 +35,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::asking::Questions;
-use self::database::{ADDRESSES, ADDRESSES_OCTETS, GLOBALS, addresses, check_entry, is_family, is_public, size, split};
+use self::database::{ADDRESSES, GLOBALS, Name, addresses, is_family};
+use self::jobs::{Job, Jobs};
 use self::limits::TooMuch;
 use self::lost::Lost;
-use self::shards::{Shards, Source};
+use self::reading::Readings;
+use self::refused::Refused;
+use self::shards::Shards;
+use self::slot::Source;
 use self::watching::Views;
+use crate::framing::Encoded;
 use crate::names::NodeId;
 use crate::value::Value;
 
@@ -46,13 +58,29 @@ pub enum Output {
     /// The answer to a question.
     Answer(QuestionId, Answer),
     /// What is different in a family that is watched.
-    Changes(FamilyWatch, Changes),
+    Changes(FamilyWatch, Rc<Delta>),
     /// Connect to this global node, and try again until it is up, or to be let go (`GLOBAL-18`).
     Keep(NodeId),
     /// A global node is of no more interest.
     LetGo(NodeId),
     /// A node has gone over a limit: close its connection (`DB-28`, `DB-29`).
     Broken(NodeId, &'static str),
+    /// A node has set an entry that is too large, which is not kept (`DB-31`). Told once for each source, family and key, as far as the last 1,000
+    /// are remembered.
+    Refused {
+        /// Who has set it.
+        node: NodeId,
+        /// The family.
+        family: String,
+        /// The first 256 characters of its key.
+        key: String,
+        /// What key and value come to, in octets.
+        octets: usize,
+    },
+    /// Take nothing from a node for now: what it has asked for comes first.
+    Pause(NodeId),
+    /// Go on with that.
+    Resume(NodeId),
     /// This node is global now.
     BecameGlobal,
     /// This node has another master, or none.
@@ -70,12 +98,8 @@ struct Peer {
     is_global: bool,
     /// It is a seed node.
     is_seed: bool,
-    watches: BTreeSet<String>,
+    watches: BTreeSet<Name>,
 }
-
-/// Who set an entry of this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner(u64);
 
 /// A node's part in the global protocol.
 pub struct Global {
@@ -88,7 +112,7 @@ pub struct Global {
     peers: BTreeMap<NodeId, Peer>,
     /// The nodes that have got our part.
     told: BTreeSet<NodeId>,
-    watchers: BTreeMap<String, BTreeSet<NodeId>>,
+    watchers: BTreeMap<Name, BTreeSet<NodeId>>,
     /// Seed nodes that are up, in the order in which they came.
     seeds: Vec<NodeId>,
     master: Option<NodeId>,
@@ -96,6 +120,12 @@ pub struct Global {
     questions: Questions,
     searched: BTreeSet<NodeId>,
     lost: Lost,
+    jobs: Jobs,
+    /// Requests that are taken in in portions.
+    readings: Readings,
+    refused: Refused,
+    /// Work that was done beside that of the shards, in units.
+    work: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -118,6 +148,10 @@ impl Global {
             questions: Questions::default(),
             searched: BTreeSet::new(),
             lost: Lost::default(),
+            jobs: Jobs::default(),
+            readings: Readings::default(),
+            refused: Refused::default(),
+            work: 0,
             outputs: VecDeque::new(),
         };
         global.set_addresses(addresses);
@@ -146,7 +180,19 @@ impl Global {
 
     /// The families of the database as far as this node has it: all of it if it is global, else its own entries.
     pub fn database(&self) -> Database {
-        self.shards.families().map(|family| (family.to_string(), self.shards.contents(family))).collect()
+        let contents = |family: &Name| database::family(self.shards.family(family));
+        self.shards.families().map(|family| (family.to_string(), contents(family))).collect()
+    }
+
+    /// The octets that this node holds of the database for others, and in its views.
+    pub fn held(&self) -> usize {
+        self.shards.octets() + self.views.octets() + self.readings.octets()
+    }
+
+    /// The work that was done since the start, in units: about one for each octet that is read, walked or copied, and 16 for each operation on a
+    /// table.
+    pub fn work(&self) -> u64 {
+        self.work + self.shards.work
     }
 
     /// The addresses of a node, as far as this node knows itself.
@@ -171,9 +217,12 @@ impl Global {
             self.remember(node, self.last_addresses(node), now);
         }
         self.told.remove(node);
+        self.readings.forget(node);
+        if self.jobs.forget(node) {
+            self.outputs.push_back(Output::Resume(node.clone()));
+        }
         self.forget_watches(node, peer.watches);
-        self.shards.forget(&Source::Slave(node.clone()));
-        self.shards.forget(&Source::Global(node.clone()));
+        self.forget_shards(node);
         if peer.is_global && self.is_global {
             self.shards.remove(&Source::Own, GLOBALS, node.as_str());
             self.shards.remove(&Source::Own, ADDRESSES, node.as_str());
@@ -198,7 +247,9 @@ impl Global {
         }
         self.is_global = true;
         self.outputs.push_back(Output::BecameGlobal);
-        if self.master.take().is_some() {
+        if let Some(master) = self.master.take() {
+            self.jobs.forget_all(&master);
+            self.update_pause(&master);
             self.views.lose_master();
             self.outputs.push_back(Output::Master(None));
         }
@@ -206,7 +257,7 @@ impl Global {
         let globals: Vec<_> =
             self.peers.iter().filter(|(_, peer)| peer.is_global).map(|(node, _)| node.to_string()).collect();
         for node in globals.iter().chain([&own]) {
-            self.set_own(GLOBALS, node, Value::Null);
+            self.set_own(GLOBALS, node, Encoded::from(Value::Null));
         }
         // Nobody has got anything yet, so there is nobody to be told a difference.
         self.shards.take_differences();
@@ -236,6 +287,7 @@ impl Global {
             // It is not global any more, if it was (`GLOBAL-21`).
             self.forget_lost(from);
         }
+        self.work += shards::TABLE;
         match request {
             Request::Slave(database) => {
                 self.become_global();
@@ -250,15 +302,12 @@ impl Global {
             Request::Set(database) if is_global => self.merge(from, database),
             // From whom nobody knows as a global (`DB-8`).
             Request::Set(_) => {}
-            Request::Update(change) | Request::OwnUpdate(change) => self.change(from, change),
+            Request::Update(change) | Request::OwnUpdate(change) => self.merge(from, Vec::from([change])),
             Request::Find(node) => {
                 let addresses = NodeId::new(&node).ok().and_then(|node| self.addresses(&node));
-                self.send(from, Request::Found(node, addresses));
+                self.send_now(from, Rc::new(Request::Found(node, addresses)));
             }
-            Request::Ask(question, family, name) => {
-                let answer = self.answer(question, &family).into_value();
-                self.send(from, Request::Reply(name, answer));
-            }
+            Request::Ask(question, family, id) => self.add_job(from, Job::Answer { question, family, id }),
             Request::Watch(family) => self.watched_by(from, family),
             Request::Unwatch(family) => self.unwatched_by(from, family),
         }
@@ -272,10 +321,10 @@ impl Global {
         }
         let watches = core::mem::take(&mut peer.watches);
         self.forget_watches(from, watches);
-        self.shards.forget(&Source::Slave(from.clone()));
-        self.shards.forget(&Source::Global(from.clone()));
+        self.jobs.forget_contents(from, None);
+        self.forget_shards(from);
         self.shards.remove(&Source::Own, ADDRESSES, from.as_str());
-        self.set_own(GLOBALS, from.as_str(), Value::Null);
+        self.set_own(GLOBALS, from.as_str(), Encoded::from(Value::Null));
         self.lost.remove(from);
         self.flush();
         self.send_part(from);
@@ -289,37 +338,39 @@ impl Global {
         }
     }
 
-    fn merge(&mut self, from: &NodeId, database: Database) {
+    /// What a node may set.
+    fn limit(&self, source: &Source) -> Shard {
+        let Source::Global(node) = source else { return self.limits.slave };
+        let is_listed = self.limits.globals.iter().any(|pattern| matches(pattern, node.as_str()));
+        let is_chosen = self.limits.globals.is_empty() && self.peers.get(node).is_some_and(|peer| peer.is_seed);
+        if is_listed || is_chosen { self.limits.global } else { self.limits.slave }
+    }
+
+    /// Takes changes into the shard of a node (`DB-7`).
+    fn merge(&mut self, from: &NodeId, changes: Vec<Change>) {
         let source = self.source(from);
-        let merged = database.into_iter().try_for_each(|(family, entries)| self.set_all(&source, &family, entries));
+        let limit = self.limit(&source);
+        let merged = changes.into_iter().try_for_each(|change| self.change(from, &source, change, limit));
         self.changed(from, merged);
     }
 
-    fn change(&mut self, from: &NodeId, change: Change) {
-        let source = self.source(from);
-        let Change { family, set, deleted } = change;
-        for key in deleted.iter().filter(|key| !set.contains_key(*key)) {
-            self.shards.remove(&source, &family, key);
-        }
-        let merged = self.set_all(&source, &family, set);
-        self.changed(from, merged);
-    }
-
-    /// Sets entries, but for those that are not allowed (`DB-2`).
-    fn set_all(&mut self, source: &Source, family: &str, entries: Family) -> Result<(), TooMuch> {
-        if !is_family(family) {
+    /// Takes in a change, but for entries that are not allowed (`DB-2`).
+    fn change(&mut self, from: &NodeId, source: &Source, change: Change, limit: Shard) -> Result<(), TooMuch> {
+        let Change { family, set, deleted, too_large } = change;
+        if !is_family(&family) {
             return Ok(());
         }
-        let limit = match source {
-            Source::Global(_) => self.limits.global,
-            _ => self.limits.slave,
-        };
-        for (key, value) in entries.into_iter().filter(|(key, _)| !key.is_empty()) {
-            match check_entry(&key, &value) {
-                Ok(()) => self.shards.set(source, family, &key, value, limit)?,
-                // What it was before is no longer true (`DB-31`).
-                Err(_) => self.shards.remove(source, family, &key),
-            }
+        // What is named in both is set (`DB-6`).
+        for key in deleted {
+            self.shards.remove(source, &family, &key);
+        }
+        for (key, value) in set {
+            self.shards.set(source, &family, &key, value, limit)?;
+        }
+        for (key, octets) in too_large {
+            // What it was before is no longer true (`DB-31`).
+            self.shards.remove(source, &family, &key);
+            self.refuse(from, &family, &key, octets);
         }
         Ok(())
     }
@@ -338,12 +389,33 @@ impl Global {
         if merged.is_err() {
             self.outputs.push_back(Output::Broken(node.clone(), "it has set too much in the database"));
         }
+        self.check_all();
     }
 
-    fn watched_by(&mut self, node: &NodeId, family: String) {
+    /// Gives up the node that holds most, if all together hold too much (`DB-40`).
+    fn check_all(&mut self) {
+        if self.shards.octets() + self.views.octets() <= self.limits.all {
+            return;
+        }
+        let of_master = self.master.clone().map(|master| (master, self.views.octets()));
+        let most = self.shards.largest().into_iter().chain(of_master).max_by_key(|(_, octets)| *octets);
+        if let Some((node, _)) = most {
+            let text = "all nodes together have set too much in the database, and this one most";
+            self.outputs.push_back(Output::Broken(node, text));
+        }
+    }
+
+    /// Forgets what a node has set: a first portion at once.
+    fn forget_shards(&mut self, node: &NodeId) {
+        self.shards.lose(&Source::Slave(node.clone()));
+        self.shards.lose(&Source::Global(node.clone()));
+        self.shards.forget(self.limits.portion as u64);
+    }
+
+    fn watched_by(&mut self, node: &NodeId, family: Name) {
         if !is_family(&family) {
             // There is nothing in it, and there never will be (`DB-33`).
-            return self.send(node, Request::Contents(family, Family::new()));
+            return self.send(node, Request::Contents(Change::new(&family)));
         }
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.watches.insert(family.clone());
@@ -351,21 +423,18 @@ impl Global {
             return self.outputs.push_back(Output::Broken(node.clone(), "it watches too many families"));
         }
         self.watchers.entry(family.clone()).or_default().insert(node.clone());
-        let set = self.shards.contents(&family);
-        let mut parts = split(Change { family: family.clone(), set, deleted: Vec::new() }).into_iter();
-        let first = parts.next().unwrap_or_default();
-        self.send(node, Request::Contents(family, first.set));
-        parts.for_each(|part| self.send(node, Request::Change(part)));
+        self.add_job(node, Job::Contents { family, cursor: None, has_begun: false });
     }
 
-    fn unwatched_by(&mut self, node: &NodeId, family: String) {
+    fn unwatched_by(&mut self, node: &NodeId, family: Name) {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.watches.remove(&family);
         }
+        self.jobs.forget_contents(node, Some(&family));
         self.forget_watches(node, [family].into());
     }
 
-    fn forget_watches(&mut self, node: &NodeId, families: BTreeSet<String>) {
+    fn forget_watches(&mut self, node: &NodeId, families: BTreeSet<Name>) {
         for family in families {
             if let Some(watchers) = self.watchers.get_mut(&family) {
                 watchers.remove(node);
@@ -375,69 +444,17 @@ impl Global {
             }
         }
     }
+}
 
-    // --- what this node sets ---
-
-    /// Sets an entry of this node. The last one who sets a key owns it.
-    ///
-    /// # Errors
-    ///
-    /// When the family or the key is not allowed, the value is too large, or the node would have set too much.
-    pub fn set(&mut self, family: &str, key: &str, value: Value) -> Result<Owner, DbError> {
-        if !is_public(family) {
-            return Err(DbError::family(family));
-        }
-        if key.is_empty() {
-            return Err(DbError::EmptyKey);
-        }
-        check_entry(key, &value).map_err(|octets| DbError::Entry { octets })?;
-        self.shards
-            .set(&Source::Own, family, key, value, self.limits.slave)
-            .map_err(|TooMuch { entries, octets }| DbError::Full { entries, octets })?;
-        self.last_owner += 1;
-        let owner = Owner(self.last_owner);
-        self.owners.insert((family.into(), key.into()), owner);
-        self.flush();
-        Ok(owner)
+/// Whether a text fits a pattern, in which `*` stands for any characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(place) = rest.find(part) else { return false };
+        rest = &rest[place + part.len()..];
     }
-
-    /// Deletes entries of this node, whoever owns them.
-    pub fn delete<'k>(&mut self, family: &str, keys: impl IntoIterator<Item = &'k str>) {
-        for key in keys {
-            if self.owners.remove(&(family.into(), key.into())).is_some() {
-                self.shards.remove(&Source::Own, family, key);
-            }
-        }
-        self.flush();
-    }
-
-    /// Deletes an entry of this node if it is still that of the owner; whether it was.
-    pub fn remove(&mut self, family: &str, key: &str, owner: Owner) -> bool {
-        let is_owner = self.owners.get(&(family.into(), key.into())) == Some(&owner);
-        if is_owner {
-            self.delete(family, [key]);
-        }
-        is_owner
-    }
-
-    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if all of them have a size above 65,536
-    /// (`DB-36`).
-    pub fn set_addresses(&mut self, addresses: Vec<String>) {
-        let own = self.id.to_string();
-        let mut addresses = Value::Array(addresses.into_iter().map(Value::Text).collect());
-        while size(&addresses) > ADDRESSES_OCTETS
-            && let Value::Array(all) = &mut addresses
-        {
-            all.truncate(all.len() / 2);
-        }
-        self.set_own(ADDRESSES, &own, addresses);
-        self.flush();
-    }
-
-    /// Sets an entry that the protocol itself needs.
-    fn set_own(&mut self, family: &str, key: &str, value: Value) {
-        const UNLIMITED: Shard = Shard { entries: usize::MAX, octets: usize::MAX };
-        let set = self.shards.set(&Source::Own, family, key, value, UNLIMITED);
-        debug_assert!(set.is_ok(), "there is no limit");
-    }
+    rest.ends_with(last)
 }

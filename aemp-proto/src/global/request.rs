@@ -1,14 +1,13 @@
 //! What nodes say to each other about the database and their roles.
 
-use alloc::borrow::Cow;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Serialize, Serializer};
 
-use super::database::{Change, Database, Family, addresses, name};
-use crate::framing::Elements;
-use crate::value::Value;
+use super::database::{Change, Entries};
+use crate::framing::Encoded;
 
 /// What is asked about a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +30,30 @@ impl Question {
     }
 }
 
+/// An answer as it is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// It does not fit into a packet (`DB-26`).
+    Null,
+    /// Entries by key.
+    Map(Entries),
+    /// Keys, or texts that may be keys.
+    Keys(Vec<Rc<str>>),
+    /// Values.
+    Array(Vec<Encoded>),
+    /// It has a shape that no answer has.
+    Other,
+}
+
 /// A request to the node port, without the name of the port. It serialises as its elements.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// Please be global; with a database, be the sender's master.
-    Slave(Option<Database>),
+    Slave(Option<Vec<Change>>),
     /// The sender is global.
     Global,
-    /// What the sender and its slaves have set.
-    Set(Database),
+    /// What the sender and its slaves have set, by family.
+    Set(Vec<Change>),
     /// A change in what the sender has set, or its slaves.
     Update(Change),
     /// The same, in the shorter form that a slave uses.
@@ -49,15 +63,15 @@ pub enum Request {
     /// There, or nobody knows.
     Found(String, Option<Vec<String>>),
     /// A question about a family, and a name for it.
-    Ask(Question, String, String),
+    Ask(Question, Rc<str>, String),
     /// The answer to the question of that name.
-    Reply(String, Value),
+    Reply(String, Reply),
     /// Tell of a family, from now on.
-    Watch(String),
+    Watch(Rc<str>),
     /// No more.
-    Unwatch(String),
+    Unwatch(Rc<str>),
     /// The contents of a family that is watched.
-    Contents(String, Family),
+    Contents(Change),
     /// A change in a family that is watched.
     Change(Change),
 }
@@ -80,90 +94,76 @@ impl Request {
         "g_chg1",
         "g_chg2",
     ];
+}
 
-    /// Takes a request of this name with these arguments; `None` if there is no such request, or the arguments cannot be used
-    /// (`NODE-1`, `DB-1`).
-    pub fn decode(request: &str, mut arguments: Elements<'_>) -> Option<Request> {
-        Some(match request {
-            "g_slave" => Request::Slave(optional(&mut arguments)?),
-            "g_global" => Request::Global,
-            "g_set" => Request::Set(arguments.next_as()?.ok()?),
-            "g_upd" => Request::Update(change(&mut arguments)?),
-            "g_find" => Request::Find(text(&mut arguments)?),
-            "g_found" => Request::Found(text(&mut arguments)?, found(&mut arguments)?),
-            "g_db_family" => ask(Question::Family, &mut arguments)?,
-            "g_db_keys" => ask(Question::Keys, &mut arguments)?,
-            "g_db_values" => ask(Question::Values, &mut arguments)?,
-            "g_reply" => Request::Reply(text(&mut arguments)?, arguments.next_as()?.ok()?),
-            "g_mon1" => Request::Watch(text(&mut arguments)?),
-            "g_mon0" => Request::Unwatch(text(&mut arguments)?),
-            "g_chg1" => Request::Contents(text(&mut arguments)?, optional(&mut arguments)?.unwrap_or_default()),
-            "g_chg2" => Request::Change(change(&mut arguments)?),
-            _ => return None,
-        })
+/// Entries as a map.
+struct Map<'e>(&'e Entries);
+
+impl Serialize for Map<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (&**key, value)))
     }
 }
 
-/// A name; unlike elsewhere null is none.
-fn text(arguments: &mut Elements<'_>) -> Option<String> {
-    let value: Value = arguments.next_as()?.ok()?;
-    name(&value).map(Cow::into_owned)
-}
+/// Changes of several families as a database.
+struct Part<'e>(&'e [Change]);
 
-fn ask(question: Question, arguments: &mut Elements<'_>) -> Option<Request> {
-    Some(Request::Ask(question, text(arguments)?, text(arguments)?))
-}
-
-/// An argument that may be missing or null; `None` if it is of the wrong kind.
-fn optional<'a, T: serde::Deserialize<'a>>(arguments: &mut Elements<'a>) -> Option<Option<T>> {
-    arguments.next_as::<Option<T>>().map_or(Some(None), Result::ok)
-}
-
-/// The keys in a list, or none if it is missing or null.
-fn keys(arguments: &mut Elements<'_>) -> Option<Vec<String>> {
-    let values: Option<Vec<Value>> = optional(arguments)?;
-    Some(values.unwrap_or_default().iter().filter_map(name).map(Cow::into_owned).collect())
-}
-
-/// Addresses, or null; `None` if it is neither (`FIND-3`).
-fn found(arguments: &mut Elements<'_>) -> Option<Option<Vec<String>>> {
-    match arguments.next_as()?.ok()? {
-        Value::Null => Some(None),
-        value => addresses(&value).map(Some),
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|change| (&*change.family, Map(&change.set))))
     }
 }
 
-fn change(arguments: &mut Elements<'_>) -> Option<Change> {
-    let family = text(arguments)?;
-    let set = optional(arguments)?.unwrap_or_default();
-    Some(Change { family, set, deleted: keys(arguments)? })
+/// Texts as an array.
+struct Texts<'e>(&'e [Rc<str>]);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|text| &**text))
+    }
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Reply::Null | Reply::Other => serializer.serialize_unit(),
+            Reply::Map(entries) => Map(entries).serialize(serializer),
+            Reply::Keys(keys) => Texts(keys).serialize(serializer),
+            Reply::Array(values) => serializer.collect_seq(values),
+        }
+    }
 }
 
 impl Serialize for Request {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Request::Slave(None) => ("g_slave",).serialize(serializer),
-            Request::Slave(Some(database)) => ("g_slave", database).serialize(serializer),
+            Request::Slave(Some(database)) => ("g_slave", Part(database)).serialize(serializer),
             Request::Global => ("g_global",).serialize(serializer),
-            Request::Set(database) => ("g_set", database).serialize(serializer),
-            Request::Update(Change { family, set, deleted }) => ("g_upd", family, set, deleted).serialize(serializer),
-            Request::OwnUpdate(Change { family, set, deleted }) => {
-                let set = (!set.is_empty()).then_some(set);
-                match deleted.is_empty() {
-                    true => ("g_upd", family, set).serialize(serializer),
-                    false => ("g_upd", family, set, deleted).serialize(serializer),
+            Request::Set(database) => ("g_set", Part(database)).serialize(serializer),
+            Request::Update(change) => full("g_upd", change, serializer),
+            Request::OwnUpdate(change) => {
+                let set = (!change.set.is_empty()).then_some(Map(&change.set));
+                match change.deleted.is_empty() {
+                    true => ("g_upd", &*change.family, set).serialize(serializer),
+                    false => ("g_upd", &*change.family, set, Texts(&change.deleted)).serialize(serializer),
                 }
             }
             Request::Find(node) => ("g_find", node).serialize(serializer),
             Request::Found(node, addresses) => ("g_found", node, addresses).serialize(serializer),
-            Request::Ask(question, family, id) => (question.request(), family, id).serialize(serializer),
+            Request::Ask(question, family, id) => (question.request(), &**family, id).serialize(serializer),
             Request::Reply(id, answer) => ("g_reply", id, answer).serialize(serializer),
-            Request::Watch(family) => ("g_mon1", family).serialize(serializer),
-            Request::Unwatch(family) => ("g_mon0", family).serialize(serializer),
-            Request::Contents(family, contents) => {
-                ("g_chg1", family, (!contents.is_empty()).then_some(contents)).serialize(serializer)
+            Request::Watch(family) => ("g_mon1", &**family).serialize(serializer),
+            Request::Unwatch(family) => ("g_mon0", &**family).serialize(serializer),
+            Request::Contents(contents) => {
+                let all = (!contents.set.is_empty()).then_some(Map(&contents.set));
+                ("g_chg1", &*contents.family, all).serialize(serializer)
             }
-            Request::Change(Change { family, set, deleted }) => ("g_chg2", family, set, deleted).serialize(serializer),
+            Request::Change(change) => full("g_chg2", change, serializer),
         }
     }
+}
+
+fn full<S: Serializer>(name: &str, change: &Change, serializer: S) -> Result<S::Ok, S::Error> {
+    (name, &*change.family, Map(&change.set), Texts(&change.deleted)).serialize(serializer)
 }

@@ -4,62 +4,41 @@
 //! *contributes* is the value of its slave with the lowest ID, else its own: that is what other global nodes are told. The *value* of a
 //! key is the contribution of the global node with the lowest ID, this one included. So global nodes that hold the same shards agree,
 //! however they came by them.
+//!
+//! A shard that is lost goes in portions: until it is gone, what is left of it counts, behind all that its node has set anew.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::ops::Bound;
 
-use super::database::{Change, Changes, Database, Family, same, size, text_size};
+use super::database::{Change, Delta, Name, Room};
 use super::limits::{Shard as Limit, TooMuch};
+use super::slot::{Rank, Slot, Source};
+use crate::framing::Encoded;
 use crate::names::NodeId;
-use crate::value::Value;
-
-/// Whose word something is; in order of precedence for what this node contributes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    Slave(NodeId),
-    Own,
-    Global(NodeId),
-}
-
-/// The values of one key, by source, in order: nearly always there is one.
-#[derive(Default)]
-struct Slot(Vec<(Source, Rc<Value>)>);
-
-impl Slot {
-    fn contribution(&self) -> Option<&Rc<Value>> {
-        match self.0.first() {
-            Some((Source::Slave(_) | Source::Own, value)) => Some(value),
-            _ => None,
-        }
-    }
-
-    fn value(&self, own: &NodeId) -> Option<&Rc<Value>> {
-        let global = self.0.iter().find_map(|(source, value)| match source {
-            Source::Global(node) => Some((node, value)),
-            _ => None,
-        });
-        match (self.contribution(), global) {
-            (Some(_), Some((node, value))) if node < own => Some(value),
-            (Some(contribution), _) => Some(contribution),
-            (None, global) => global.map(|(_, value)| value),
-        }
-    }
-}
 
 /// What one source has set.
-#[derive(Default)]
 struct Held {
-    keys: BTreeMap<Rc<str>, BTreeSet<Rc<str>>>,
+    rank: Rc<Rank>,
+    keys: BTreeMap<Name, BTreeSet<Name>>,
     entries: usize,
     octets: usize,
 }
 
+/// The contents of a family, and what an answer with all of it takes.
+#[derive(Default)]
+struct Store {
+    slots: BTreeMap<Name, Slot>,
+    keys: Room,
+    values: Room,
+}
+
 /// A key before it was touched: what was contributed, and its value.
 struct Before {
-    contribution: Option<Rc<Value>>,
-    value: Option<Rc<Value>>,
+    contribution: Option<Encoded>,
+    value: Option<Encoded>,
 }
 
 /// What has become different in a family.
@@ -67,22 +46,48 @@ pub(super) struct Difference {
     /// In what this node contributes.
     pub(super) told: Change,
     /// In its value.
-    pub(super) seen: Changes,
+    pub(super) seen: Delta,
 }
 
 pub(super) struct Shards {
     own: NodeId,
-    families: BTreeMap<Rc<str>, BTreeMap<Rc<str>, Slot>>,
+    families: BTreeMap<Name, Store>,
     held: BTreeMap<Source, Held>,
-    touched: BTreeMap<Rc<str>, BTreeMap<Rc<str>, Before>>,
+    /// Shards that are lost, of which something is left.
+    lost: VecDeque<Held>,
+    touched: BTreeMap<Name, BTreeMap<Name, Before>>,
+    last: u64,
+    /// What all of them come to, in octets.
+    octets: usize,
+    /// Work that was done, in units.
+    pub(super) work: u64,
 }
 
-/// What an entry costs beside its name and value, in octets, as an estimate.
-const ENTRY: usize = 100;
+/// What an entry costs beside its key and value, in octets: its places in the tables, and what the allocator adds.
+pub(super) const ENTRY: usize = 160;
+
+/// What a family costs a shard beside its name and entries, in octets.
+const FAMILY: usize = 700;
+
+/// What one operation on a table costs, in units of work.
+pub(super) const TABLE: u64 = 16;
+
+fn cost(key: &str, value: &Encoded) -> usize {
+    ENTRY + key.len() + value.octets().len()
+}
 
 impl Shards {
     pub(super) fn new(own: NodeId) -> Self {
-        Shards { own, families: BTreeMap::new(), held: BTreeMap::new(), touched: BTreeMap::new() }
+        Shards {
+            own,
+            families: BTreeMap::new(),
+            held: BTreeMap::new(),
+            lost: VecDeque::new(),
+            touched: BTreeMap::new(),
+            last: 0,
+            octets: 0,
+            work: 0,
+        }
     }
 
     /// Sets an entry of a shard, unless the shard would be over the limit.
@@ -91,136 +96,185 @@ impl Shards {
         source: &Source,
         family: &str,
         key: &str,
-        value: Value,
+        value: Encoded,
         limit: Limit,
     ) -> Result<(), TooMuch> {
+        self.work += TABLE + (key.len() + value.octets().len()) as u64;
         let old = self.get(source, family, key);
-        if old.is_some_and(|old| same(old, &value)) {
+        if old == Some(&value) {
             return Ok(());
         }
-        let (octets, freed) = (size(&value), old.map(size));
-        let held = self.held.entry(source.clone()).or_default();
+        let (octets, freed) = (cost(key, &value), old.map(|old| cost(key, old)));
+        let held = self.held.entry(source.clone()).or_insert_with(|| {
+            self.last += 1;
+            let rank = Rc::new(Rank { source: source.clone(), newest_first: Reverse(self.last) });
+            Held { rank, keys: BTreeMap::new(), entries: 0, octets: 0 }
+        });
         let is_new_family = !held.keys.contains_key(family);
-        let (mut entries, mut all) = (held.entries, held.octets + octets - freed.unwrap_or(0).min(held.octets));
-        if freed.is_none() {
-            entries += 1;
-            all += ENTRY + text_size(key) + if is_new_family { ENTRY + family.len() } else { 0 };
-        }
+        let of_family = if is_new_family { FAMILY + family.len() } else { 0 };
+        let all = held.octets + octets + of_family - freed.unwrap_or(0);
+        let entries = held.entries + usize::from(freed.is_none());
         if entries > limit.entries || all > limit.octets {
             if held.keys.is_empty() {
                 self.held.remove(source);
             }
             return Err(TooMuch { entries, octets: all });
         }
+        self.octets = self.octets - held.octets + all;
         (held.entries, held.octets) = (entries, all);
         let family = self.families.get_key_value(family).map_or_else(|| Rc::from(family), |(name, _)| name.clone());
-        let slots = self.families.entry(family.clone()).or_default();
-        let key = slots.get_key_value(key).map_or_else(|| Rc::from(key), |(name, _)| name.clone());
-        let slot = slots.entry(key.clone()).or_default();
+        let store = self.families.entry(family.clone()).or_default();
+        let key = store.slots.get_key_value(key).map_or_else(|| Rc::from(key), |(name, _)| name.clone());
+        let slot = store.slots.entry(key.clone()).or_default();
         touch(&mut self.touched, &self.own, &family, &key, slot);
-        match slot.0.binary_search_by(|(other, _)| other.cmp(source)) {
-            Ok(place) => slot.0[place].1 = Rc::new(value),
-            Err(place) => {
-                // Mostly there will be no more, so there is room for no more.
-                slot.0.reserve_exact(1);
-                slot.0.insert(place, (source.clone(), Rc::new(value)));
-            }
-        }
+        let before = slot.value(&self.own).cloned();
+        slot.set(&held.rank, value);
+        let after = slot.value(&self.own).cloned();
+        store.count(&key, before.as_ref(), after.as_ref());
         held.keys.entry(family).or_default().insert(key);
         Ok(())
     }
 
     /// Removes an entry of a shard, if it is there.
     pub(super) fn remove(&mut self, source: &Source, family: &str, key: &str) {
-        let Some(held) = self.held.get_mut(source) else { return };
-        let Some(keys) = held.keys.get_mut(family) else { return };
-        let Some(key) = keys.take(key) else { return };
-        held.entries -= 1;
-        held.octets = held.octets.saturating_sub(ENTRY + text_size(&key));
-        let family = match keys.is_empty() {
-            true => {
-                held.octets = held.octets.saturating_sub(ENTRY + family.len());
-                held.keys.remove_entry(family).map(|(name, _)| name)
-            }
-            false => held.keys.get_key_value(family).map(|(name, _)| name.clone()),
-        };
-        let Some(family) = family else { return };
-        if let Some(value) = self.drop_value(source, &family, &key)
-            && let Some(held) = self.held.get_mut(source)
-        {
-            held.octets = held.octets.saturating_sub(size(&value));
-        }
+        self.work += TABLE;
+        let Some(mut held) = self.held.remove(source) else { return };
+        self.take_out(&mut held, family, key);
+        self.held.insert(source.clone(), held);
     }
 
-    fn drop_value(&mut self, source: &Source, family: &Rc<str>, key: &Rc<str>) -> Option<Rc<Value>> {
-        let slots = self.families.get_mut(family)?;
-        let slot = slots.get_mut(key)?;
-        touch(&mut self.touched, &self.own, family, key, slot);
-        let place = slot.0.binary_search_by(|(other, _)| other.cmp(source)).ok()?;
-        let (_, value) = slot.0.remove(place);
-        if slot.0.is_empty() {
-            slots.remove(key);
-            if slots.is_empty() {
+    /// Removes an entry of a shard that is not in the table at the moment.
+    fn take_out(&mut self, held: &mut Held, family: &str, key: &str) {
+        let Some(keys) = held.keys.get_mut(family) else { return };
+        let Some(key) = keys.take(key) else { return };
+        let is_last = keys.is_empty();
+        held.entries -= 1;
+        let mut freed = 0;
+        if let Some(store) = self.families.get_mut(family)
+            && let Some((family, _)) = held.keys.get_key_value(family)
+            && let Some(slot) = store.slots.get_mut(&key)
+        {
+            touch(&mut self.touched, &self.own, family, &key, slot);
+            let before = slot.value(&self.own).cloned();
+            if let Some(value) = slot.remove(&held.rank) {
+                freed += cost(&key, &value);
+            }
+            let after = slot.value(&self.own).cloned();
+            if slot.is_empty() {
+                store.slots.remove(&key);
+            }
+            store.count(&key, before.as_ref(), after.as_ref());
+            if store.slots.is_empty() {
                 self.families.remove(family);
             }
         }
-        Some(value)
+        if is_last {
+            freed += FAMILY + family.len();
+            held.keys.remove(family);
+        }
+        held.octets -= freed.min(held.octets);
+        self.octets -= freed.min(self.octets);
     }
 
-    /// Removes a whole shard.
-    pub(super) fn forget(&mut self, source: &Source) {
-        for (family, keys) in self.held.remove(source).unwrap_or_default().keys {
-            for key in keys {
-                self.drop_value(source, &family, &key);
+    /// A whole shard is lost: it goes with [`forget`](Self::forget).
+    pub(super) fn lose(&mut self, source: &Source) {
+        self.lost.extend(self.held.remove(source));
+    }
+
+    /// Removes what is left of shards that are lost, the one that was lost last before the others, until `work` is done.
+    pub(super) fn forget(&mut self, work: u64) {
+        let until = self.work.saturating_add(work);
+        while let Some(mut held) = self.lost.pop_back() {
+            while let Some((family, keys)) = held.keys.first_key_value()
+                && self.work < until
+            {
+                let (family, key) = (family.clone(), keys.first().cloned());
+                self.work += 2 * TABLE;
+                match key {
+                    Some(key) => self.take_out(&mut held, &family, &key),
+                    None => drop(held.keys.remove(&family)),
+                }
+            }
+            if !held.keys.is_empty() {
+                self.lost.push_back(held);
+                return;
             }
         }
     }
 
+    /// Whether something is left of a shard of that node that was lost.
+    pub(super) fn is_forgetting(&self, node: &NodeId) -> bool {
+        self.lost.iter().any(|held| held.rank.source.node() == Some(node))
+    }
+
+    /// Whether something is left of shards that were lost.
+    pub(super) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// The value that a source has set.
-    pub(super) fn get(&self, source: &Source, family: &str, key: &str) -> Option<&Value> {
-        let slot = self.families.get(family)?.get(key)?;
-        let place = slot.0.binary_search_by(|(other, _)| other.cmp(source)).ok()?;
-        Some(&slot.0[place].1)
+    pub(super) fn get(&self, source: &Source, family: &str, key: &str) -> Option<&Encoded> {
+        let rank = &self.held.get(source)?.rank;
+        self.families.get(family)?.slots.get(key)?.get(rank)
     }
 
     /// The value of a key.
-    pub(super) fn value(&self, family: &str, key: &str) -> Option<&Value> {
-        self.families.get(family)?.get(key)?.value(&self.own).map(|value| &**value)
-    }
-
-    /// A family, in the order of its keys.
-    pub(super) fn family(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {
-        let slots = self.families.get(name).into_iter().flatten();
-        slots.filter_map(|(key, slot)| Some((&**key, &**slot.value(&self.own)?)))
-    }
-
-    /// The names of the families that have entries.
-    pub(super) fn families(&self) -> impl Iterator<Item = &str> {
-        self.families.keys().map(|name| &**name)
-    }
-
-    /// A family, to keep.
-    pub(super) fn contents(&self, name: &str) -> Family {
-        self.family(name).map(|(key, value)| (key.into(), value.clone())).collect()
+    pub(super) fn value(&self, family: &str, key: &str) -> Option<&Encoded> {
+        self.families.get(family)?.slots.get(key)?.value(&self.own)
     }
 
     /// What this node contributes for a key.
-    pub(super) fn contribution(&self, family: &str, key: &str) -> Option<&Value> {
-        self.families.get(family)?.get(key)?.contribution().map(|value| &**value)
+    pub(super) fn contribution(&self, family: &str, key: &str) -> Option<&Encoded> {
+        self.families.get(family)?.slots.get(key)?.contribution()
     }
 
-    /// What this node contributes.
-    pub(super) fn contributions(&self) -> Database {
-        let contributed = |slots: &BTreeMap<Rc<str>, Slot>| -> Family {
-            slots.iter().filter_map(|(key, slot)| Some(((&**key).into(), (**slot.contribution()?).clone()))).collect()
-        };
-        let families = self.families.iter().map(|(name, slots)| (String::from(&**name), contributed(slots)));
-        families.filter(|(_, family)| !family.is_empty()).collect()
+    /// A family, in the order of its keys.
+    pub(super) fn family(&self, name: &str) -> impl Iterator<Item = (&Name, &Encoded)> {
+        self.family_behind(name, None)
     }
 
-    /// How many entries there are, over all shards.
+    /// The part of a family that comes behind a key, in the order of its keys.
+    pub(super) fn family_behind(&self, name: &str, key: Option<&Name>) -> impl Iterator<Item = (&Name, &Encoded)> {
+        let behind = key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
+        let slots =
+            self.families.get(name).into_iter().flat_map(move |store| store.slots.range((behind.clone(), Bound::Unbounded)));
+        slots.filter_map(|(key, slot)| Some((key, slot.value(&self.own)?)))
+    }
+
+    /// What an answer with all keys of a family takes, and one with all values.
+    pub(super) fn room(&self, family: &str) -> (Room, Room) {
+        self.families.get(family).map_or_else(Default::default, |store| (store.keys, store.values))
+    }
+
+    /// The names of the families that have entries.
+    pub(super) fn families(&self) -> impl Iterator<Item = &Name> {
+        self.families.keys()
+    }
+
+    /// What this node contributes behind a place, in order: family, key, value.
+    pub(super) fn contributions_behind<'s>(
+        &'s self,
+        place: Option<&'s (Name, Name)>,
+    ) -> impl Iterator<Item = (&'s Name, &'s Name, &'s Encoded)> {
+        let first = place.map_or(Bound::Unbounded, |(family, _)| Bound::Included(family.clone()));
+        self.families.range((first, Bound::Unbounded)).flat_map(move |(family, store)| {
+            let behind = match place {
+                Some((last, key)) if last == family => Bound::Excluded(key.clone()),
+                _ => Bound::Unbounded,
+            };
+            let slots = store.slots.range((behind, Bound::Unbounded));
+            slots.filter_map(move |(key, slot)| Some((family, key, slot.contribution()?)))
+        })
+    }
+
+    /// How many entries there are, over all shards but those that are lost.
     pub(super) fn entries(&self) -> usize {
         self.held.values().map(|held| held.entries).sum()
+    }
+
+    /// What all shards come to, in octets.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
     }
 
     /// How many nodes have set something, this one among them.
@@ -228,45 +282,66 @@ impl Shards {
         self.held.values().filter(|held| held.entries > 0).count()
     }
 
+    /// The other node that has set most, and what that comes to.
+    pub(super) fn largest(&self) -> Option<(NodeId, usize)> {
+        let others = self.held.values().filter_map(|held| Some((held.rank.source.node()?, held.octets)));
+        others.max_by_key(|(_, octets)| *octets).map(|(node, octets)| (node.clone(), octets))
+    }
+
     /// What has become different since this was called last, by family.
     pub(super) fn take_differences(&mut self) -> Vec<Difference> {
         let mut differences = Vec::new();
         for (family, keys) in core::mem::take(&mut self.touched) {
-            let mut told = Change { family: String::from(&*family), ..Change::default() };
-            let mut seen = Changes::default();
+            let mut difference = Difference { told: Change::new(&family), seen: Delta::default() };
+            let Difference { told, seen } = &mut difference;
             for (key, before) in keys {
-                let slot = self.families.get(&family).and_then(|slots| slots.get(&key));
+                self.work += TABLE;
+                let slot = self.families.get(&family).and_then(|store| store.slots.get(&key));
                 let contribution = slot.and_then(Slot::contribution);
                 let value = slot.and_then(|slot| slot.value(&self.own));
-                let key = || String::from(&*key);
                 match (&before.contribution, contribution) {
                     (None, None) => {}
-                    (Some(old), Some(new)) if Rc::ptr_eq(old, new) || same(old, new) => {}
-                    (_, Some(new)) => drop(told.set.insert(key(), (**new).clone())),
-                    (Some(_), None) => told.deleted.push(key()),
+                    (Some(old), Some(new)) if old.is_shared_with(new) || old == new => {}
+                    (_, Some(new)) => told.set.push((key.clone(), new.clone())),
+                    (Some(_), None) => told.deleted.push(key.clone()),
                 }
                 match (&before.value, value) {
                     (None, None) => {}
-                    (Some(old), Some(new)) if Rc::ptr_eq(old, new) || same(old, new) => {}
-                    (None, Some(new)) => drop(seen.added.insert(key(), (**new).clone())),
-                    (Some(_), Some(new)) => drop(seen.changed.insert(key(), (**new).clone())),
-                    (Some(_), None) => seen.deleted.push(key()),
+                    (Some(old), Some(new)) if old.is_shared_with(new) || old == new => {}
+                    (None, Some(new)) => seen.added.push((key, new.clone())),
+                    (Some(_), Some(new)) => seen.changed.push((key, new.clone())),
+                    (Some(_), None) => seen.deleted.push(key),
                 }
             }
-            differences.push(Difference { told, seen });
+            differences.push(difference);
         }
         differences
     }
 }
 
+impl Store {
+    /// The value of a key is another one.
+    fn count(&mut self, key: &str, before: Option<&Encoded>, after: Option<&Encoded>) {
+        if before.zip(after).is_some_and(|(before, after)| before.is_shared_with(after)) {
+            return;
+        }
+        if let Some(before) = before {
+            self.keys.remove(Room::of_key(key));
+            self.values.remove(Room::of(before));
+        }
+        if let Some(after) = after {
+            self.keys.add(Room::of_key(key));
+            self.values.add(Room::of(after));
+        }
+    }
+}
+
 /// Notes what a key was before it changes.
-fn touch(
-    touched: &mut BTreeMap<Rc<str>, BTreeMap<Rc<str>, Before>>,
-    own: &NodeId,
-    family: &Rc<str>,
-    key: &Rc<str>,
-    slot: &Slot,
-) {
+fn touch(touched: &mut BTreeMap<Name, BTreeMap<Name, Before>>, own: &NodeId, family: &Name, key: &Name, slot: &Slot) {
     let before = || Before { contribution: slot.contribution().cloned(), value: slot.value(own).cloned() };
-    touched.entry(family.clone()).or_default().entry(key.clone()).or_insert_with(before);
+    let keys = match touched.get_mut(family) {
+        Some(keys) => keys,
+        None => touched.entry(family.clone()).or_default(),
+    };
+    keys.entry(key.clone()).or_insert_with(before);
 }

@@ -30,6 +30,12 @@ pub struct Tables {
     pub lost: usize,
     /// Outputs that were not taken yet.
     pub outputs: usize,
+    /// Contents, answers and parts that have still to be sent, or requests that stand behind these.
+    pub jobs: usize,
+    /// Requests that are taken in in portions, or wait behind such.
+    pub readings: usize,
+    /// Entries of which was told that they are not kept.
+    pub refused: usize,
 }
 
 impl Global {
@@ -48,6 +54,9 @@ impl Global {
             seeds: self.seeds.len(),
             lost: self.lost.len(),
             outputs: self.outputs.len(),
+            jobs: self.jobs.len(),
+            readings: self.readings.len(),
+            refused: self.refused.len(),
         }
     }
 }

@@ -1,93 +1,172 @@
 //! The families that are watched here: what is known of them, and who watches.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::database::{Change, Changes, Family, same, size};
+use super::asking::QuestionId;
+use super::database::{Change, Delta, Entries, Name};
 use super::limits::Shard;
+use super::shards::ENTRY;
+use crate::framing::Encoded;
 
 /// Which watch on a family; no two of a node are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FamilyWatch(pub(super) u64);
 
+type Contents = BTreeMap<Name, Encoded>;
+
 /// What is known of a family.
 #[derive(Default)]
 struct View {
     /// Its contents, once they are known.
-    contents: Option<Family>,
-    /// What they cost in memory, as an estimate.
+    contents: Option<Contents>,
+    /// What they cost in memory, in octets.
     octets: usize,
     /// The present master has told all of it, and tells what changes (`DB-19`).
     followed: bool,
     /// What a new master has told so far, until all of it has come (`DB-32`), and what it costs.
-    coming: Option<(Family, usize)>,
+    coming: Option<(Contents, usize)>,
     watches: BTreeSet<FamilyWatch>,
+    /// Questions whose answers are fetched (`DB-38`).
+    fetches: BTreeSet<QuestionId>,
 }
 
 /// What watches are to be told.
-pub(super) type Told = Vec<(FamilyWatch, Changes)>;
+pub(super) type Told = Vec<(FamilyWatch, Rc<Delta>)>;
+
+/// What stands behind a query whose answer says that all before it has come.
+enum Mark {
+    /// A view is to be compared with what a new master has told of the family.
+    Compare(Name),
+    /// A question can be answered.
+    Fetched(QuestionId, Name),
+}
+
+/// What has come with the answer to such a query.
+pub(super) enum Reached {
+    Told(Told),
+    Fetched(QuestionId, Name),
+}
 
 /// All views.
 #[derive(Default)]
 pub(super) struct Views {
-    views: BTreeMap<String, View>,
-    families: BTreeMap<FamilyWatch, String>,
-    /// The families of which a new master tells, by the `id` of the query whose answer comes behind them.
-    marks: BTreeMap<String, String>,
+    views: BTreeMap<Name, View>,
+    families: BTreeMap<FamilyWatch, Name>,
+    /// By the `id` of the query.
+    marks: BTreeMap<String, Mark>,
     last: u64,
+    /// The values are those of the shards of this node, which counts them there.
+    shared: bool,
 }
 
+/// What an entry costs that is held elsewhere, too, in octets.
+const SHARED: usize = 80;
+
 impl Views {
-    /// Adds a watch, and says whether it is the first one on its family.
+    /// Adds a watch, and says whether its family was not watched before.
     pub(super) fn watch(&mut self, family: &str) -> (FamilyWatch, bool) {
         self.last += 1;
         let watch = FamilyWatch(self.last);
-        self.families.insert(watch, family.into());
-        let watches = &mut self.views.entry(family.into()).or_default().watches;
-        watches.insert(watch);
-        (watch, watches.len() == 1)
+        let (name, view, is_new) = self.view(family);
+        view.watches.insert(watch);
+        self.families.insert(watch, name);
+        (watch, is_new)
     }
 
-    /// Removes a watch; gives its family if it was the last one on it.
-    pub(super) fn unwatch(&mut self, watch: FamilyWatch) -> Option<String> {
+    fn view(&mut self, family: &str) -> (Name, &mut View, bool) {
+        let known = self.views.get_key_value(family).map(|(name, _)| name.clone());
+        let (is_new, name) = (known.is_none(), known.unwrap_or_else(|| family.into()));
+        let view = self.views.entry(name.clone()).or_default();
+        (name, view, is_new)
+    }
+
+    /// Fetches a family for a question, and says whether it was not watched before. The answer to the query of this `id` comes behind all of it.
+    pub(super) fn fetch(&mut self, question: QuestionId, family: &Name, id: String) -> bool {
+        let (name, view, is_new) = self.view(family);
+        view.fetches.insert(question);
+        self.marks.insert(id, Mark::Fetched(question, name));
+        is_new
+    }
+
+    /// Removes a watch; gives its family if nobody watches that any more.
+    pub(super) fn unwatch(&mut self, watch: FamilyWatch) -> Option<Name> {
         let family = self.families.remove(&watch)?;
-        let view = self.views.get_mut(&family)?;
-        view.watches.remove(&watch);
-        if !view.watches.is_empty() {
+        self.views.get_mut(&family)?.watches.remove(&watch);
+        self.drop_unwatched(family)
+    }
+
+    /// The question is answered, or given up; gives its family if nobody watches that any more.
+    pub(super) fn fetched(&mut self, question: QuestionId, family: &Name) -> Option<Name> {
+        if !self.views.get_mut(family)?.fetches.remove(&question) {
+            return None;
+        }
+        self.marks.retain(|_, mark| !matches!(mark, Mark::Fetched(other, _) if *other == question));
+        self.drop_unwatched(family.clone())
+    }
+
+    fn drop_unwatched(&mut self, family: Name) -> Option<Name> {
+        let view = self.views.get(&family)?;
+        if !view.watches.is_empty() || !view.fetches.is_empty() {
             return None;
         }
         self.views.remove(&family);
-        self.marks.retain(|_, marked| *marked != family);
+        self.marks.retain(|_, mark| !matches!(mark, Mark::Compare(marked) if *marked == family));
         Some(family)
     }
 
+    /// The questions for which a family is fetched.
+    pub(super) fn fetches(&self, family: &str) -> Vec<QuestionId> {
+        self.views.get(family).into_iter().flat_map(|view| view.fetches.iter().copied()).collect()
+    }
+
     /// The families that are watched.
-    pub(super) fn families(&self) -> Vec<String> {
+    pub(super) fn families(&self) -> Vec<Name> {
         self.views.keys().cloned().collect()
     }
 
     /// How many entries are in all views, with what a new master has told so far.
     pub(super) fn entries(&self) -> usize {
         let coming = |view: &View| view.coming.as_ref().map_or(0, |(contents, _)| contents.len());
-        self.views.values().map(|view| view.contents.as_ref().map_or(0, Family::len) + coming(view)).sum()
+        self.views.values().map(|view| view.contents.as_ref().map_or(0, Contents::len) + coming(view)).sum()
     }
 
-    /// How many queries wait whose answers mark the end of what a new master tells.
+    /// What all views come to, in octets.
+    pub(super) fn octets(&self) -> usize {
+        self.views.values().map(|view| view.octets + view.coming.as_ref().map_or(0, |(_, octets)| *octets)).sum()
+    }
+
+    /// How many queries wait whose answers mark the end of what the master tells.
     pub(super) fn marks(&self) -> usize {
         self.marks.len()
     }
 
     /// All that is in a view, as a watch is told first.
-    pub(super) fn beginning(&self, family: &str) -> Option<Changes> {
-        let contents = self.views.get(family)?.contents.clone()?;
-        Some(Changes { added: contents, ..Changes::default() })
+    pub(super) fn beginning(&self, family: &str) -> Option<Rc<Delta>> {
+        let contents = self.views.get(family)?.contents.as_ref()?;
+        Some(Rc::new(Delta { added: entries(contents), ..Delta::default() }))
     }
 
-    /// There is no master any more: the views stay as they are (`DB-21`).
+    /// The contents of a view, as far as they are known.
+    pub(super) fn contents(&self, family: &str) -> impl Iterator<Item = (&Name, &Encoded)> {
+        self.views.get(family).and_then(|view| view.contents.as_ref()).into_iter().flatten()
+    }
+
+    /// There is no master any more: the views stay as they are (`DB-21`), but for those that were only fetched.
     pub(super) fn lose_master(&mut self) {
-        self.views.values_mut().for_each(|view| (view.followed, view.coming) = (false, None));
+        self.views.retain(|_, view| {
+            (view.followed, view.coming) = (false, None);
+            view.fetches.clear();
+            !view.watches.is_empty()
+        });
         self.marks.clear();
+    }
+
+    /// The values are those of this node's shards from now on.
+    pub(super) fn share(&mut self) {
+        self.shared = true;
     }
 
     /// Whether watches know what is in a family, so that another master's word on it is to be compared with that.
@@ -96,43 +175,60 @@ impl Views {
     }
 
     /// What a new master tells of a family is compared with the view when it answers the query of this `id`.
-    pub(super) fn mark(&mut self, family: String, id: String) {
-        if let Some(view) = self.views.get_mut(&family) {
-            view.coming = Some((Family::new(), 0));
-            self.marks.insert(id, family);
+    pub(super) fn mark(&mut self, family: &Name, id: String) {
+        if let Some(view) = self.views.get_mut(family) {
+            view.coming = Some((Contents::new(), 0));
+            self.marks.insert(id, Mark::Compare(family.clone()));
         }
     }
 
-    /// The answer to a query has come; if it is the mark behind all of a family, watches are told the difference.
-    pub(super) fn reach_mark(&mut self, id: &str) -> Option<Told> {
-        let family = self.marks.remove(id)?;
+    /// The answer to a query has come: it may be the mark behind all of a family.
+    pub(super) fn reach_mark(&mut self, id: &str) -> Option<Reached> {
+        let family = match self.marks.remove(id)? {
+            Mark::Compare(family) => family,
+            Mark::Fetched(question, family) => return Some(Reached::Fetched(question, family)),
+        };
         let view = self.views.get_mut(&family)?;
         let (contents, _) = view.coming.take()?;
-        Some(if view.followed { self.replace(&family, contents) } else { Told::new() })
+        Some(Reached::Told(if view.followed { self.replace_by(&family, contents) } else { Told::new() }))
     }
 
     /// All that the master has of a family, or the first part of it.
-    pub(super) fn tell_contents(&mut self, family: &str, contents: Family) -> Told {
-        let octets = cost(&contents);
+    pub(super) fn tell_contents(&mut self, family: &str, all: Entries) -> Told {
+        let contents: Contents = all.into_iter().collect();
+        let octets = cost(self.shared, &contents);
         match self.views.get_mut(family) {
             Some(View { followed, coming: Some(coming), .. }) => {
                 *followed = true;
                 *coming = (contents, octets);
                 Told::new()
             }
-            _ => self.replace(family, contents),
+            _ => self.replace_by(family, contents),
         }
     }
 
     /// All that is in a family. Watches are told the difference; the first time also when there is none (`DB-20`).
-    pub(super) fn replace(&mut self, family: &str, contents: Family) -> Told {
+    pub(super) fn replace(&mut self, family: &str, contents: Entries) -> Told {
+        self.replace_by(family, contents.into_iter().collect())
+    }
+
+    fn replace_by(&mut self, family: &str, contents: Contents) -> Told {
         let Some(view) = self.views.get_mut(family) else { return Told::new() };
         view.followed = true;
         let is_first = view.contents.is_none();
-        let changes = Changes::between(view.contents.as_ref().unwrap_or(&Family::new()), &contents);
-        view.octets = cost(&contents);
+        let old = view.contents.take().unwrap_or_default();
+        let mut delta = Delta::default();
+        for (key, value) in &contents {
+            match old.get(key) {
+                None => delta.added.push((key.clone(), value.clone())),
+                Some(old) if old != value => delta.changed.push((key.clone(), value.clone())),
+                Some(_) => {}
+            }
+        }
+        delta.deleted = old.into_keys().filter(|key| !contents.contains_key(key)).collect();
+        view.octets = cost(self.shared, &contents);
         view.contents = Some(contents);
-        if is_first || !changes.is_empty() { tell(view, &changes) } else { Told::new() }
+        if is_first || !delta.is_empty() { tell(view, delta) } else { Told::new() }
     }
 
     /// Whether more is in a view than the limit allows.
@@ -143,9 +239,10 @@ impl Views {
         known.chain(coming).any(|(entries, octets)| entries > limit.entries || octets > limit.octets)
     }
 
-    /// A change in a family that the master told.
+    /// A change in a family: what was deleted, and what is set.
     pub(super) fn change(&mut self, change: Change) -> Told {
-        let Some(view) = self.views.get_mut(&change.family).filter(|view| view.followed) else { return Told::new() };
+        let Change { family, set, deleted, .. } = change;
+        let Some(view) = self.views.get_mut(&family).filter(|view| view.followed) else { return Told::new() };
         let is_coming = view.coming.is_some();
         let (contents, octets) = match &mut view.coming {
             Some((contents, octets)) => (contents, octets),
@@ -154,34 +251,51 @@ impl Views {
                 None => return Told::new(),
             },
         };
-        let mut changes = Changes::default();
-        for key in change.deleted {
-            if !change.set.contains_key(&key) && contents.contains_key(&key) {
-                changes.deleted.push(key);
+        let mut changed: BTreeMap<Name, Option<Encoded>> = BTreeMap::new();
+        changed.extend(deleted.into_iter().map(|key| (key, None)));
+        // What is named in both is set (`DB-6`).
+        changed.extend(set.into_iter().map(|(key, value)| (key, Some(value))));
+        let mut delta = Delta::default();
+        for (key, value) in changed {
+            let old = contents.get_key_value(&key).map(|(key, old)| (key.clone(), old));
+            let freed = old.as_ref().map_or(0, |(key, old)| entry_cost(self.shared, key, old));
+            let added = value.as_ref().map_or(0, |value| entry_cost(self.shared, &key, value));
+            match (old, value) {
+                (None, None) => continue,
+                (Some((_, old)), Some(value)) if *old == value => continue,
+                (Some((key, _)), None) => {
+                    contents.remove(&key);
+                    delta.deleted.push(key);
+                }
+                (Some((key, _)), Some(value)) => {
+                    contents.insert(key.clone(), value.clone());
+                    delta.changed.push((key, value));
+                }
+                (None, Some(value)) => {
+                    contents.insert(key.clone(), value.clone());
+                    delta.added.push((key, value));
+                }
             }
+            *octets = (*octets + added).saturating_sub(freed);
         }
-        changes.deleted.sort();
-        changes.deleted.dedup();
-        for (key, value) in change.set {
-            match contents.get(&key) {
-                None => drop(changes.added.insert(key, value)),
-                Some(old) if !same(old, &value) => drop(changes.changed.insert(key, value)),
-                Some(_) => {}
-            }
-        }
-        let gone = changes.deleted.iter().chain(changes.changed.keys());
-        let freed: usize = gone.filter_map(|key| Some(key.len() + size(contents.get(key)?))).sum();
-        *octets = octets.saturating_sub(freed) + cost(&changes.added) + cost(&changes.changed);
-        changes.apply(contents);
-        if is_coming || changes.is_empty() { Told::new() } else { tell(view, &changes) }
+        if is_coming || delta.is_empty() { Told::new() } else { tell(view, delta) }
     }
 }
 
-/// What entries cost in memory, as an estimate.
-fn cost(family: &Family) -> usize {
-    family.iter().map(|(key, value)| key.len() + size(value)).sum()
+fn entry_cost(shared: bool, key: &str, value: &Encoded) -> usize {
+    if shared { SHARED } else { ENTRY + key.len() + value.octets().len() }
 }
 
-fn tell(view: &View, changes: &Changes) -> Told {
-    view.watches.iter().map(|watch| (*watch, changes.clone())).collect()
+/// What entries cost in memory, in octets.
+fn cost(shared: bool, contents: &Contents) -> usize {
+    contents.iter().map(|(key, value)| entry_cost(shared, key, value)).sum()
+}
+
+fn entries(contents: &Contents) -> Entries {
+    contents.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn tell(view: &View, delta: Delta) -> Told {
+    let delta = Rc::new(delta);
+    view.watches.iter().map(|watch| (*watch, delta.clone())).collect()
 }

@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::peer::{self, PeerState, Up};
-use super::{ARBITER, Action, Connection, ConnectionId, GLOBAL, Node, NodeEvent, Refusal};
+use super::{ARBITER, Action, Connection, ConnectionId, GLOBAL, LIMITS, Node, NodeEvent, Refusal};
+use crate::framing::Limits;
 use crate::link::{Accepted, Role};
 use crate::names::NodeId;
 use crate::output::Output;
@@ -108,7 +109,11 @@ impl Node {
         if let PeerState::Lost = self.core.peers[index].state {
             return self.gone(id, Refusal::Superseded, "what the last connection left behind has no end");
         }
-        let limits = self.core.send_limits();
+        // It takes what it has announced, as far as we may send that (`LIMIT-5`, `GREET-27`).
+        let announced = connection.link.peer().and_then(|greeting| Limits::announced(greeting.keys.get(LIMITS)?));
+        let config = &self.core.config.link;
+        let limits =
+            announced.map_or(config.send_limits, |limits| config.send_limits.at_least(&limits.at_most(&config.send_most)));
         let peer = &mut self.core.peers[index];
         if peer.up().is_some() {
             // Another one was faster; the arbiter sees to it that this does not happen.
@@ -127,6 +132,7 @@ impl Node {
         let up = Up {
             connection: id,
             framing,
+            limits,
             output,
             part: 0,
             heard: now,

@@ -67,7 +67,7 @@ impl Context<'_> {
         timeout: Option<Duration>,
         answer: impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> O + 'static,
     ) -> Result<PortId, EncodeError> {
-        let limits = self.core.send_limits();
+        let limits = self.core.limits_to(to.node());
         let mut message = Vec::new();
         Framing::Cbor.encode_elements(elements, &limits, &mut message)?;
         self.call_with(to, Packet::scanned(Framing::Cbor, &message).elements(), timeout, answer)

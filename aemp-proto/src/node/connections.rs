@@ -162,6 +162,7 @@ impl Node {
             up.output.advance(octets);
             up.told = up.output.len() > 0;
             up.part = up.part.min(up.output.len());
+            self.core.database_waits = false;
             self.core.tell_ready(index);
         }
         if !self.output(id).is_empty() {

@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
         arguments: &T,
     ) -> Result<PortId, EncodeError> {
         let mut encoded = Vec::new();
-        Framing::Cbor.encode_elements(arguments, &self.core.send_limits(), &mut encoded)?;
+        Framing::Cbor.encode_elements(arguments, &self.core.limits_to(node), &mut encoded)?;
         self.spawn_with(node, function, Packet::scanned(Framing::Cbor, &encoded).elements())
     }
 
@@ -241,7 +241,7 @@ impl<'a> Context<'a> {
         elements: &T,
     ) -> Result<TimerHandle, EncodeError> {
         let (to, mut message) = (to.clone(), Vec::new());
-        Framing::Cbor.encode_elements(elements, &self.core.send_limits(), &mut message)?;
+        Framing::Cbor.encode_elements(elements, &self.core.limits_to(to.node()), &mut message)?;
         Ok(self.after(time, move |context: &mut Context<'_>| -> Outcome {
             Ok(context.forward(&to, Packet::scanned(Framing::Cbor, &message).elements())?)
         }))

@@ -111,6 +111,8 @@ pub(super) struct Core {
     pub(super) own: Vec<u8>,
     pub(super) events: VecDeque<NodeEvent>,
     pub(super) global: Global,
+    /// Our part in the global protocol has work only for peers that are not ready for it.
+    pub(super) database_waits: bool,
     /// Data connections that do not stand yet.
     pub(super) data: data::Table,
     /// Who waits for what is in the database.
@@ -129,9 +131,12 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
+        let mut limits = config.database.clone();
+        limits.answers = config.link.send_limits.at_least(&Limits::LEAST);
         Core {
             id: config.link.node.clone(),
-            global: Global::new(config.link.node.clone(), config.addresses.clone(), config.database),
+            global: Global::new(config.link.node.clone(), config.addresses.clone(), limits),
+            database_waits: false,
             watchers: Watchers::default(),
             data: data::Table::default(),
             discovered: VecDeque::new(),
@@ -168,6 +173,19 @@ impl Core {
 
     pub(super) fn send_limits(&self) -> Limits {
         self.config.link.send_limits
+    }
+
+    /// What one packet to a peer may cost (`LIMIT-5`).
+    pub(super) fn limits_of(&self, index: usize) -> Limits {
+        match &self.peers[index].state {
+            PeerState::Up(up) => up.limits,
+            _ => self.send_limits(),
+        }
+    }
+
+    /// What one packet to a node may cost (`LIMIT-5`).
+    pub(super) fn limits_to(&self, node: &NodeId) -> Limits {
+        self.known_peer(node).map_or_else(|| self.send_limits(), |index| self.limits_of(index))
     }
 
     // --- steps ---
@@ -381,7 +399,7 @@ impl Core {
     pub(super) fn spawn(&mut self, node: &NodeId, function: &str, arguments: Elements<'_>) -> Result<PortId, EncodeError> {
         let name = self.spawned.name(self.next_spawned);
         self.next_spawned += 1;
-        let limits = self.send_limits();
+        let limits = self.limits_to(node);
         if *node != self.id {
             let index = self.peer(node);
             let head = ["", request::SPAWN, &name, function];

@@ -14,8 +14,10 @@ use super::port::PortKey;
 use super::reasons::{IntoOutcome, Outcome};
 use super::watch::{WatchAction, WatchHandle};
 use crate::framing::{EncodeError, Framing, Limits, Packet};
-use crate::global::{Answer, Changes, DbError, Family, FamilyWatch, Global, Output, Owner, Question, QuestionId, Request};
-use crate::names::PortId;
+use crate::global::{
+    Answer, Changes, DbError, Family, FamilyWatch, Global, Output, Owner, Question, QuestionId, Reply, Request,
+};
+use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
 /// An entry of this node that was set, to remove it.
@@ -71,9 +73,32 @@ pub(super) struct Watchers {
 impl Core {
     /// Tells our part in the global protocol something, and does what comes of it.
     pub(super) fn tell_global<R>(&mut self, tell: impl FnOnce(&mut Global) -> R) -> R {
+        let before = self.global.work();
         let result = tell(&mut self.global);
+        self.work += self.global.work() - before;
+        self.database_waits = false;
         self.carry_out();
         result
+    }
+
+    /// Whether our part in the global protocol has something to do that need not wait for a peer.
+    pub(super) fn has_database_work(&self) -> bool {
+        !self.database_waits && self.global.has_work()
+    }
+
+    /// Goes on with what our part in the global protocol does in portions, for peers that are ready for more.
+    pub(super) fn run_database(&mut self) {
+        if !self.has_database_work() {
+            return;
+        }
+        let before = self.global.work();
+        let Core { global, peers, by_node, config, .. } = self;
+        // What is sent in portions is never more than the peer may have waiting (`PEER-3`).
+        let most = config.ready.min(config.queue / 4).max(1);
+        let is_ready = |node: &NodeId| by_node.get(node).is_some_and(|index| peers[*index].waiting() < most);
+        self.database_waits = !global.run(is_ready);
+        self.work += self.global.work() - before;
+        self.carry_out();
     }
 
     /// Does what our part in the global protocol wants.
@@ -100,10 +125,15 @@ impl Core {
                         self.later(port, Box::new(move |context| callback(context, answer)));
                     }
                 }
-                Output::Changes(watch, changes) => {
+                Output::Changes(watch, delta) => {
                     let port = self.watchers.watching.get(&watch).and_then(|watcher| watcher.port);
-                    self.later(port, Box::new(move |context| context.tell_watch(watch, changes)));
+                    self.later(port, Box::new(move |context| context.tell_watch(watch, delta.changes())));
                 }
+                Output::Refused { node, family, key, octets } => {
+                    self.events.push_back(NodeEvent::EntryRefused { node, family, key, octets });
+                }
+                Output::Pause(node) => self.pause_peer(&node),
+                Output::Resume(node) => self.resume_peer(&node),
                 Output::BecameGlobal => self.events.push_back(NodeEvent::BecameGlobal),
                 Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
                 Output::Found(..) | Output::Keep(_) | Output::LetGo(_) => self.discovered.push_back(output),
@@ -139,8 +169,8 @@ impl Core {
         }
         match request {
             // Whoever asked is told if the answer does not fit (`DB-26`).
-            Request::Reply(name, answer) if *answer != Value::Null => {
-                self.send_global(index, &Request::Reply(name.clone(), Value::Null));
+            Request::Reply(name, answer) if *answer != Reply::Null => {
+                self.send_global(index, &Request::Reply(name.clone(), Reply::Null));
             }
             // The name that the other node has chosen leaves no room for an answer.
             Request::Reply(..) | Request::Found(..) | Request::Contents(..) => {}
@@ -150,18 +180,13 @@ impl Core {
 
     /// What is held fits into what every receiver takes (`DB-30`), so less is no use.
     fn try_global(&mut self, index: usize, request: &Request) -> Result<(), EncodeError> {
-        let (own, least) = (self.send_limits(), Limits::LEAST);
-        let limits = Limits {
-            octets: own.octets.max(least.octets),
-            depth: own.depth.max(least.depth),
-            values: own.values.max(least.values),
-        };
+        let limits = self.limits_of(index).at_least(&Limits::LEAST);
         self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
     }
 
     fn set_entry<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
         let value = self.value(value)?;
-        let owner = self.tell_global(|global| global.set(family, key, value))?;
+        let owner = self.tell_global(|global| global.set(family, key, &value))?;
         Ok(DbEntry { family: family.into(), key: key.into(), owner })
     }
 

@@ -64,7 +64,7 @@ use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -82,6 +82,9 @@ const ARBITER: &str = "arbiter";
 
 /// The key in a greeting of those who speak the global protocol (`GLOBAL-1`).
 const GLOBAL: &str = "gproto";
+
+/// The key in a greeting that says what a node takes in one packet (`GREET-26`).
+const LIMITS: &str = "limits";
 
 /// What the owner of a node has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +154,18 @@ pub enum NodeEvent {
         to: PortId,
         /// Why it did not.
         error: EncodeError,
+    },
+    /// A node has set an entry of the database that is too large to be sent on to everyone, so this node does not keep it (`DB-31`, `DB-41`). Told
+    /// once for each node, family and key, as far as the last 1,000 are remembered.
+    EntryRefused {
+        /// Who has set it.
+        node: NodeId,
+        /// The family.
+        family: String,
+        /// The first 256 characters of the key.
+        key: String,
+        /// What key and value come to, in octets; 524,288 at most are kept.
+        octets: usize,
     },
     /// A function that another node called failed.
     CallFailed {
@@ -229,6 +244,7 @@ impl Node {
         for key in ["mproto", ARBITER, GLOBAL] {
             config.link.keys.insert(key.into(), "1".into());
         }
+        config.link.keys.insert(LIMITS.into(), config.link.limits.to_string());
         config.link.protocols = Vec::from([data::WORD.into()]);
         let is_global = config.global;
         let mut node = Node {
@@ -353,7 +369,7 @@ impl Node {
 
     /// Whether [`run`](Node::run) has something to do now: what has gathered within the node, or connections whose turn comes.
     pub fn has_work(&self) -> bool {
-        self.core.has_steps() || !self.turns.is_empty()
+        self.core.has_steps() || !self.turns.is_empty() || self.core.has_database_work()
     }
 
     /// How much work the node has done since its start. One unit is about an octet that was read, walked over, copied or written; a packet, a
@@ -381,6 +397,7 @@ impl Node {
         self.core.now = now;
         self.core.run_timers();
         self.core.run_steps(self.core.config.turn_budget);
+        self.core.run_database();
         self.next_turn();
         if now >= self.next_tick {
             self.next_tick = now + TICK;

@@ -50,6 +50,8 @@ pub(super) enum PeerState {
 pub(super) struct Up {
     pub(super) connection: ConnectionId,
     pub(super) framing: Framing,
+    /// What one packet to it may cost.
+    pub(super) limits: Limits,
     pub(super) output: Output,
     /// What of the output is a part of the database or stands before it: it goes out once a connection, and does not count as too much.
     pub(super) part: usize,

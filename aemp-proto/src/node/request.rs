@@ -46,9 +46,7 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         "time" => time(core, elements, asker),
         "snd" => snd(core, elements, asker),
         _ if Request::NAMES.contains(&&*name) => {
-            if let Some(request) = Request::decode(&name, elements) {
-                core.tell_global(|global| global.receive(source, request));
-            }
+            core.tell_global(|global| global.receive_packet(source, &name, elements));
         }
         // Whoever asks is told, also in secure mode (`DATA-14`).
         data::EXPECT if peer.is_some() => data::expect(core, elements, source),

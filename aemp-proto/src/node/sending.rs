@@ -13,13 +13,13 @@ use crate::names::PortId;
 impl Core {
     /// Sends a message; it arrives, or the watches on its port or node fire.
     pub(super) fn send<T: Serialize + ?Sized>(&mut self, to: &PortId, elements: &T) -> Result<(), EncodeError> {
-        let limits = self.send_limits();
+        let limits = self.limits_to(to.node());
         self.send_with(to, |port, framing, out| framing.encode_message(port, elements, &limits, out))
     }
 
     /// Sends on what is left of a message.
     pub(super) fn relay(&mut self, to: &PortId, elements: Elements<'_>) -> Result<(), EncodeError> {
-        let limits = self.send_limits();
+        let limits = self.limits_to(to.node());
         self.send_with(to, |port, framing, out| elements.relay(&[port], framing, &limits, out))
     }
 
@@ -30,7 +30,7 @@ impl Core {
         elements: Elements<'_>,
         reply: &PortId,
     ) -> Result<(), EncodeError> {
-        let limits = self.send_limits();
+        let limits = self.limits_to(to.node());
         let reply = reply.to_string();
         self.send_with(to, |port, framing, out| elements.relay_between(&[port], &[&reply], framing, &limits, out))
     }
@@ -73,7 +73,7 @@ impl Core {
 
     /// Sends a request to a node.
     pub(super) fn try_request<T: Serialize + ?Sized>(&mut self, index: usize, request: &T) -> Result<(), EncodeError> {
-        let limits = self.send_limits();
+        let limits = self.limits_of(index);
         self.write_to(index, |framing, out| framing.encode_message("", request, &limits, out))
     }
 

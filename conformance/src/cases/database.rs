@@ -62,8 +62,8 @@ pub(super) const CASES: &[Case] = &[
     .alone(),
     Case::new(
         "database/failed-question",
-        &["DB-26", "DB-25"],
-        "A question that the master answers with null has failed.",
+        &["DB-25", "DB-38"],
+        "A question that the master answers with null has failed, unless the node fetches the family by watching it.",
         failed_question,
     )
     .level(Global)
@@ -315,7 +315,28 @@ fn failed_question(t: &mut Test<'_>) -> Step {
         control.control(&json!([verb, "fam", control.port("asked")]))?;
         let query = master.request(&format!("g_{verb}"), |arguments| arguments.len() == 2)?;
         master.send(&json!(["", "g_reply", query[1], null]))?;
-        control.expect("asked", &json!([null]))?;
+        let sent = master.until_echo()?;
+        let is_watched = sent.iter().any(|message| message.tag() == "g_mon1");
+        let mark = sent.iter().find(|message| message.tag() == "g_db_keys").and_then(|message| message.elements.get(3));
+        let right = match mark.filter(|_| is_watched) {
+            // It fetches the family.
+            Some(mark) => {
+                master.send(&json!(["", "g_chg1", "fam", {"j": 1}]))?;
+                master.send(&json!(["", "g_chg2", "fam", {"k": 2}, []]))?;
+                master.send(&json!(["", "g_reply", mark, null]))?;
+                match verb {
+                    "db_family" => json!([{"j": 1, "k": 2}]),
+                    "db_keys" => json!([["j", "k"]]),
+                    _ => json!([[1, 2]]),
+                }
+            }
+            None => json!([null]),
+        };
+        control.expect("asked", &right)?;
+        // And does not watch it any longer.
+        let left = master.until_echo()?.iter().any(|message| message.tag() == "g_mon0");
+        check(left == is_watched, "a g_mon0 for each g_mon1", format!("g_mon1: {is_watched}, g_mon0: {left}"))
+            .breaks("DB-38")?;
     }
     Ok(())
 }

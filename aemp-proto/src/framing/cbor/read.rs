@@ -22,6 +22,11 @@ impl<'de> Reader<'de> {
         Reader { rest: packet }
     }
 
+    /// What was not read.
+    pub(in crate::framing) fn rest(&self) -> &'de [u8] {
+        self.rest
+    }
+
     /// The next head, without the tags in front of it (`CBOR-5`, `CBOR-7`), and what stands behind it.
     #[inline]
     fn peek(&self) -> Result<(Head, &'de [u8]), DecodeError> {

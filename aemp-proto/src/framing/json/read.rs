@@ -20,6 +20,16 @@ impl<'de> Reader<'de> {
         Reader { rest: core::str::from_utf8(packet).unwrap_or_default() }
     }
 
+    /// Reads what is known to be the rest of such a packet.
+    pub(in crate::framing) fn of(rest: &'de str) -> Self {
+        Reader { rest }
+    }
+
+    /// What was not read.
+    pub(in crate::framing) fn rest(&self) -> &'de str {
+        self.rest
+    }
+
     /// The next octet that is not white space.
     #[inline]
     fn peek(&mut self) -> Result<u8, DecodeError> {

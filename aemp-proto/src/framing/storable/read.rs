@@ -48,6 +48,11 @@ impl<'de> Reader<'de> {
         Reader { packet, begin, position, open: Vec::new(), index: None }
     }
 
+    /// Octets behind the place that is read.
+    pub(in crate::framing) fn left(&self) -> usize {
+        self.packet.len().saturating_sub(self.position)
+    }
+
     fn layout(&self) -> Result<Layout, DecodeError> {
         self.begin.map(|(_, layout)| layout).ok_or_else(DecodeError::unscanned)
     }
