@@ -31,7 +31,7 @@ fn a_call_is_answered_in_json_and_in_cbor() {
 
 #[test]
 fn a_call_is_answered_in_storable_where_that_is_all_there_is() {
-    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    let (_seed, address) = seed("127.0.0.1:0", &["--framing", "cbor,json,storable"]);
     let call = ["cal", "--framing", "storable", "--seed", &address, "seed#echo", "hello ☺", r#"{"a":[1,true,null]}"#, "42"];
     let got = output(&mut aemp(&call));
     assert_eq!(text(&got.stdout), "[\"hello ☺\",{\"a\":[1,true,null]},\"42\"]\n", "{}", text(&got.stderr));

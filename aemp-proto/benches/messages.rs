@@ -58,7 +58,7 @@ fn receiving(criterion: &mut Criterion) {
                 }
             });
         });
-        for framing in Framing::DEFAULT {
+        for framing in Framing::ALL {
             let octets = batch(framing, &message);
             let mut scanner = Scanner::new(framing, Limits::default());
             group.bench_function(BenchmarkId::new("scan", framing), |bencher| {
@@ -101,7 +101,7 @@ fn sending(criterion: &mut Criterion) {
                 }
             });
         });
-        for framing in Framing::DEFAULT {
+        for framing in Framing::ALL {
             group.bench_function(BenchmarkId::new("encode", framing), |bencher| {
                 bencher.iter(|| {
                     out.clear();
@@ -146,7 +146,7 @@ fn carry(from: &mut Link, to: &mut Link, mut visit: impl FnMut(Packet<'_>)) {
 fn link_to_link(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("link to link");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for framing in Framing::DEFAULT {
+    for framing in Framing::ALL {
         let (mut from, mut to) = links(framing);
         group.bench_function(BenchmarkId::new("send, scan, decode", framing), |bencher| {
             bencher.iter(|| {
@@ -218,7 +218,7 @@ fn counting_port(node: &mut Node) -> (PortId, Rc<Cell<u64>>) {
 fn node_to_node(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("node to node");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for framing in Framing::DEFAULT {
+    for framing in Framing::ALL {
         let (mut nodes, ids) = nodes(framing);
         let (port, arrived) = counting_port(&mut nodes[1]);
         let mut number = 0u64;

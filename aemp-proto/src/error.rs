@@ -273,6 +273,11 @@ violations! {
             /// The limit; arrays, maps and keys count.
             limit: usize
         } => "LIMIT-4", "a packet has more than {limit} values [{id}]";
+        /// In a storable packet, more octets come another time than its own allow.
+        StorableAgain {
+            /// The limit, in octets.
+            limit: usize
+        } => "STORABLE-19", "in a storable packet, more than {limit} octets come another time [{id}]";
         /// Too many connections are in their handshake.
         Handshakes {
             /// The limit.

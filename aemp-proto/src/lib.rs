@@ -12,7 +12,8 @@
 //! 2. Whenever the link has [`output`](link::Link::output), hand it to the transport, and
 //!    [take it off](link::Link::advance_output) as far as the transport took it.
 //! 3. Whenever octets arrive, give them to [`receive`](link::Link::receive). It hands packets to your visitor. *As long as it
-//!    returns an event, answer the event and call it again without new octets*: this is the one invariant.
+//!    returns an event, answer the event and call it again without new octets*: this is the one invariant. Where one peer may not hold up
+//!    others, [`receive_while`](link::Link::receive_while) lets your visitor break off behind a packet.
 //! 4. At [`Event::Greeted`](link::Event::Greeted) decide about the peer: [`accept`](link::Link::accept) it, or drop the link and close. Octets
 //!    that arrive before you decided are kept, within limits; better leave them with the transport
 //!    ([`wants_input`](link::Link::wants_input)).

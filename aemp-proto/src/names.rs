@@ -9,13 +9,16 @@ use thiserror::Error;
 
 use crate::requirement::Requirement;
 
+/// Octets in UTF-8 that the name of anything may have: the ID of a node, and the names of ports and functions (`LIMIT-9`).
+pub const LONGEST: usize = 256;
+
 /// The name of a node, unique in its network (`GREET-7`).
 ///
-/// At least one character, none of them `#`, `;` or a control character. Compared octet by octet; cheap to clone.
+/// At least one character, at most 256 octets (`GREET-24`), none of them `#`, `;` or a control character. Compared octet by octet; cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
-/// Why a text cannot be a node ID (`GREET-7`, `GREET-8`).
+/// Why a text cannot be a node ID (`GREET-7`, `GREET-8`, `GREET-24`), or a port ID (`LIMIT-9`).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NodeIdError {
     /// There is no character.
@@ -24,12 +27,22 @@ pub enum NodeIdError {
     /// There is a character that would end the node ID where it is used.
     #[error("a node ID has no {0:?} in it: neither '#' nor ';' nor control characters [GREET-7]")]
     Forbidden(char),
+    /// The node ID is too long.
+    #[error("a node ID has at most 256 octets, not {0} [GREET-24]")]
+    TooLong(usize),
+    /// The name of the port is too long.
+    #[error("the name of a port has at most 256 octets, not {0} [LIMIT-9]")]
+    PortTooLong(usize),
 }
 
 impl NodeIdError {
     /// The requirement that rules out the text.
     pub fn requirement(&self) -> Requirement {
-        Requirement::new("GREET-7")
+        Requirement::new(match self {
+            NodeIdError::Empty | NodeIdError::Forbidden(_) => "GREET-7",
+            NodeIdError::TooLong(_) => "GREET-24",
+            NodeIdError::PortTooLong(_) => "LIMIT-9",
+        })
     }
 }
 
@@ -40,10 +53,18 @@ impl NodeId {
     /// use aemp_proto::names::NodeId;
     /// assert!(NodeId::new("worker/kQ3x9").is_ok());
     /// assert!(NodeId::new("worker#1").is_err());
+    /// assert!(NodeId::new(&"x".repeat(257)).is_err());
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, has a character that no node ID has, or more than 256 octets.
     pub fn new(id: &str) -> Result<Self, NodeIdError> {
         if id.is_empty() {
             return Err(NodeIdError::Empty);
+        }
+        if id.len() > LONGEST {
+            return Err(NodeIdError::TooLong(id.len()));
         }
         match id.chars().find(|&c| matches!(c, '#' | ';') || c.is_control()) {
             Some(c) => Err(NodeIdError::Forbidden(c)),
@@ -56,7 +77,12 @@ impl NodeId {
         &self.0
     }
 
-    /// The port ID of a port of this node.
+    /// Whether it is ASCII. Nodes take any ID from others, but a Perl node cannot be reached from one whose ID is not ASCII.
+    pub fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
+    }
+
+    /// The port ID of a port of this node. No port has a name of more than 256 octets (`LIMIT-9`): what is sent there is refused.
     pub fn port(&self, name: &str) -> PortId {
         PortId { node: self.clone(), port: name.into() }
     }
@@ -107,7 +133,8 @@ impl core::str::FromStr for PortId {
 
     fn from_str(text: &str) -> Result<Self, NodeIdError> {
         let (node, port) = text.split_once('#').unwrap_or((text, ""));
-        Ok(NodeId::new(node)?.port(port))
+        let node = NodeId::new(node)?;
+        if port.len() > LONGEST { Err(NodeIdError::PortTooLong(port.len())) } else { Ok(node.port(port)) }
     }
 }
 

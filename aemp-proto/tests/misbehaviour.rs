@@ -11,7 +11,7 @@ use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, Tls};
 use aemp_proto::names::NodeId;
 use serde::Deserialize;
 use support::pair::{Told, config, give, link, take};
-use support::vectors::{Octets, cases, hex};
+use support::vectors::{Octets, cases, doubled, hex};
 
 /// A peer that is written by hand, against a link that accepts its connection.
 struct Peer {
@@ -78,7 +78,8 @@ fn authenticates(what: &'static str, line: impl Fn(String) -> String + 'static) 
 }
 
 fn says(what: &'static str, framing: Framing, packets: impl AsRef<[u8]> + 'static) -> Way {
-    way(what, move |peer| [&peer.handshake(framing), packets.as_ref()].concat())
+    let says = way(what, move |peer| [&peer.handshake(framing), packets.as_ref()].concat());
+    with(says, |config| config.framings = Framing::ALL.into())
 }
 
 fn ways() -> Vec<Way> {
@@ -106,6 +107,7 @@ fn ways() -> Vec<Way> {
         greets("version 2", "aemp;2;peer;hmac_sha3_512;json"),
         greets("an empty node ID", "aemp;1;;hmac_sha3_512;json"),
         greets("a node ID with a #", "aemp;1;peer#port;hmac_sha3_512;json"),
+        greets("a node ID of 257 octets", format!("aemp;1;{};hmac_sha3_512;json", "x".repeat(257))),
         greets("our own node ID", "aemp;1;link;hmac_sha3_512;json"),
         way("our own greeting", |peer| [&peer.lines[0], &b"\n"[..], &peer.lines[1], b"\n"].concat()),
         way("our own nonce", |peer| [PEER[0], b"\n", &peer.lines[1], b"\n"].concat()),
@@ -202,6 +204,7 @@ fn ways() -> Vec<Way> {
         says("a storable file", Storable, b"\x0Bpst0\x05\x0B\x02\x00\x00\x00\x00"),
         says("a length that the reference would misread", Storable, b"\x80\x07"),
         says("a length beyond all limits", Storable, [0xFF; 9]),
+        says("copies of copies of copies", Storable, doubled(9)),
         with(cbor("a cbor packet over the limit", b"\x81\x491234567890"), |config| config.limits.octets = 10),
     ]
 }
@@ -282,7 +285,7 @@ fn tolerated_oddities_do_not_end_the_link() {
     for (what, packets) in [
         ("JSON-2: white space", &b" \t\r\n[ ] \r\n [\"p\" , { } ]\n"[..]),
         ("MSG-3: a number as a port name", b"[42,\"x\"]"),
-        ("MSG-12: any port name", br#"["\u0000 #;\n",1]"#),
+        ("MSG-15: any port name", br#"["\u0000 #;\n",1]"#),
         ("VALUE-4, VALUE-10: a key twice", br#"["p",{"a":1,"a":2}]"#),
         ("MSG-13: no port name at all", br#"[{"a":1}][[[]]][1.5][true]"#),
     ] {
@@ -355,7 +358,7 @@ fn tokens_are_verified_as_the_vectors_say() {
         let mut config = Config::new(NodeId::new("unused").expect("a node ID"));
         config.secret = secret_hex.as_ref().and_then(|digits| Secret::new(&hex(digits)).ok());
         let all = [Method::TlsSha3_512, Method::HmacSha3_512, Method::HmacSha2_256, Method::TlsAnon, Method::Cleartext];
-        (config.send, config.accept) = (all.into(), all.into());
+        (config.send, config.accept, config.framings) = (all.into(), all.into(), Framing::ALL.into());
         let mut link = Link::new(config.into(), Role::Acceptor, own, Default::default());
         let octets = [&L1.0, &b"\n"[..], &L2.0, b"\n", &line.0, b"\n"].concat();
         let mut told = Vec::new();

@@ -14,7 +14,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde::Serialize;
 use support::values::any_message;
-use support::vectors::{Exactly, hex, recordings};
+use support::vectors::{Exactly, doubled, hex, recordings};
 
 fn written<T: Serialize>(message: &T) -> Vec<u8> {
     let mut octets = Vec::new();
@@ -203,4 +203,42 @@ fn perl_thaws_what_is_written() {
         let value: Value = packet(octets).decode().expect("any value");
         assert_eq!(show(&value), line, "{}", digits(octets));
     }
+}
+
+#[test]
+fn what_comes_another_time_counts_and_has_a_limit_relative_to_what_came() {
+    // STORABLE-11, STORABLE-18, STORABLE-19
+    let parse = |levels| {
+        let octets = doubled(levels);
+        let parsed = Packet::parse(Framing::Storable, &octets, &Limits::default());
+        parsed.map(|packet| packet.weight()).map_err(|error| error.requirement().map(Requirement::id))
+    };
+    assert_eq!(parse(0), Ok(doubled(0).len()));
+    // Each level holds what is below it twice.
+    assert_eq!(parse(1), Ok(doubled(1).len() + 6));
+    assert_eq!(parse(2), Ok(doubled(2).len() + 6 + 23));
+    assert!(parse(7).is_ok_and(|weight| weight > 1000), "up to 4096 octets are taken for any packet");
+    assert_eq!(parse(9), Err(Some("STORABLE-19")));
+    assert_eq!(parse(20), Err(Some("STORABLE-19")));
+    // Sixteen times the octets, and one more.
+    let text = vec![b'x'; 1000];
+    let copies = |times: u8, more: usize| {
+        let mut image = b"\x05\x0B\x02\0\0\0".to_vec();
+        image.push(1 + times);
+        image.extend_from_slice(b"\x01\0\0\x03\xE8");
+        image.extend_from_slice(&text);
+        (0..times).for_each(|_| image.extend_from_slice(b"\0\0\0\0\x01"));
+        // A text that is not copied makes room for copies.
+        image[6] += 1;
+        image.push(1);
+        image.extend_from_slice(&(more as u32).to_be_bytes());
+        image.extend_from_slice(&vec![b'y'; more]);
+        [&[0x80 | (image.len() >> 7) as u8, (image.len() & 0x7F) as u8][..], &image].concat()
+    };
+    // 20 copies of 1005 octets: 20,100 of them, for which a packet needs at least 1257 octets.
+    let least = 20_100usize.div_ceil(16);
+    let without = copies(20, 0).len();
+    let at = |length: usize| Packet::parse(Framing::Storable, &copies(20, length - without), &Limits::default()).map(|_| ());
+    assert_eq!(at(least), Ok(()), "STORABLE-18");
+    assert!(at(least - 1).is_err_and(|error| error.to_string().contains("STORABLE-19")));
 }

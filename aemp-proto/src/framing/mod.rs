@@ -72,6 +72,7 @@ pub(crate) use kept::{Kept, Mark};
 pub use limits::Limits;
 pub use packet::{Elements, Packet};
 pub(crate) use place::{Inside, Place, Visit};
+pub use relay::Tail;
 pub use scan::{Scan, Scanner};
 pub use serialize::EncodeError;
 
@@ -90,12 +91,16 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The framings that are offered and sent unless the owner says otherwise, best first.
-    pub const DEFAULT: [Framing; 3] = [Framing::Cbor, Framing::Json, Framing::Storable];
+    /// The framings that are offered and sent unless the owner says otherwise, best first. Storable is not among them: an owner whose peers
+    /// take nothing else names it.
+    pub const DEFAULT: [Framing; 2] = [Framing::Cbor, Framing::Json];
+
+    /// All framings, best first.
+    pub const ALL: [Framing; 3] = [Framing::Cbor, Framing::Json, Framing::Storable];
 
     /// Finds a framing by its name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Framing::Json, Framing::Cbor, Framing::Storable].into_iter().find(|framing| framing.name() == name)
+        Framing::ALL.into_iter().find(|framing| framing.name() == name)
     }
 
     /// The name on the wire.

@@ -12,7 +12,7 @@ use super::place::Place;
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Uncommitted;
-use super::{Framing, Limits, Scan, Scanner, cbor, convert, json, relay, storable};
+use super::{Framing, Limits, Scan, Scanner, Tail, cbor, convert, json, relay, storable};
 use crate::error::{ApiMisuse, Error};
 use crate::names::PortId;
 
@@ -33,12 +33,27 @@ use crate::names::PortId;
 pub struct Packet<'a> {
     framing: Framing,
     octets: &'a [u8],
+    /// Octets of it that come another time.
+    copied: usize,
 }
 
 impl<'a> Packet<'a> {
     /// Takes octets that a scanner has found to be a packet.
     pub(crate) fn scanned(framing: Framing, octets: &'a [u8]) -> Self {
-        Packet { framing, octets }
+        Packet { framing, octets, copied: 0 }
+    }
+
+    /// Takes octets that a scanner has found to be a packet, in which so many octets come another time.
+    #[inline]
+    pub(crate) fn with_copied(framing: Framing, octets: &'a [u8], copied: usize) -> Self {
+        Packet { framing, octets, copied }
+    }
+
+    /// The octets for which the packet stands: its own, and in storable those that come another time as often as they come
+    /// (`STORABLE-11`). So many at most are walked over, copied or decoded when something is done with the whole packet.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        self.octets.len() + self.copied
     }
 
     /// Takes octets that are one whole packet.
@@ -51,8 +66,11 @@ impl<'a> Packet<'a> {
         let Scan::Packet { start, end } = scanner.scan(octets)? else {
             return Err(ApiMisuse::NotOnePacket("it is not complete").into());
         };
+        let copied = scanner.copied();
         match scanner.scan(&octets[end..])? {
-            Scan::Partial { start: rest } if end + rest == octets.len() => Ok(Packet::scanned(framing, &octets[start..end])),
+            Scan::Partial { start: rest } if end + rest == octets.len() => {
+                Ok(Packet::with_copied(framing, &octets[start..end], copied))
+            }
             _ => Err(ApiMisuse::NotOnePacket("more follows").into()),
         }
     }
@@ -295,7 +313,7 @@ impl<'a> Elements<'a> {
     pub fn relay_between(
         self,
         head: &[&str],
-        tail: &[&str],
+        tail: &[Tail<'_>],
         framing: Framing,
         limits: &Limits,
         out: &mut Vec<u8>,
@@ -344,7 +362,7 @@ fn request<'a, R: Reader<'a>, T: Deserialize<'a>>(
 fn relay_from<'a, R: Reader<'a>>(
     mut reader: R,
     mut members: Members,
-    (head, tail): (&[&str], &[&str]),
+    (head, tail): (&[&str], &[Tail<'_>]),
     framing: Framing,
     limits: &Limits,
     out: &mut Vec<u8>,
@@ -387,6 +405,7 @@ fn next<'a, R: Reader<'a>, T: Deserialize<'a>>(reader: &mut R, members: &mut Mem
         Ok(false) => return None,
         Err(error) => return Some(Err(error)),
     }
+    ahead.prepare();
     // What comes behind is found even if this element cannot be decoded.
     let decoded = T::deserialize(Next(&mut ahead.clone()));
     if let Err(error) = ahead.skip() {

@@ -34,6 +34,9 @@ pub(super) trait Reader<'de>: Clone {
     /// Takes the next item if it is null.
     fn null(&mut self) -> Result<bool, DecodeError>;
 
+    /// Makes what clones of the reader would otherwise make each for itself.
+    fn prepare(&mut self) {}
+
     /// Reads past the next item, whatever it is, without recursion.
     fn skip(&mut self) -> Result<(), DecodeError> {
         let mut open = Vec::new();

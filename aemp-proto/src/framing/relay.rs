@@ -8,16 +8,26 @@ use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Writer;
 
+/// A value that is added behind the elements of a message that is sent on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tail<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A float.
+    Float(f64),
+}
+
 /// Writes what is left of an array as a packet of its own, behind `head` and before `tail`.
 pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
     reader: &mut R,
     members: &mut Members,
     head: &[&str],
-    tail: &[&str],
+    tail: &[Tail<'_>],
     limits: &Limits,
     writer: &mut W,
 ) -> Result<(), EncodeError> {
     let mut values = 1 + head.len() + tail.len();
+    let start = writer.octets();
     let length = match members.left {
         Some(left) => usize::try_from(left).ok().map(|left| left + head.len() + tail.len()),
         None => None,
@@ -35,6 +45,7 @@ pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
         if reader.more(innermost)? {
             values += 1 + usize::from(innermost.keyed);
             limits.check_values(values).map_err(EncodeError::Limit)?;
+            limits.check_octets(writer.octets() - start).map_err(EncodeError::Limit)?;
             if innermost.keyed {
                 writer.key(&reader.key()?);
             }
@@ -47,7 +58,12 @@ pub(super) fn rest<'de, R: Reader<'de>, W: Writer>(
             open.pop();
         } else {
             if open.is_empty() {
-                tail.iter().for_each(|text| writer.text(text));
+                for value in tail {
+                    match *value {
+                        Tail::Text(text) => writer.text(text),
+                        Tail::Float(float) => writer.float(float),
+                    }
+                }
             }
             writer.end_array(ends);
             if open.pop().is_none() {

@@ -80,6 +80,15 @@ impl Scanner {
         }
     }
 
+    /// The octets that came another time in the packet that was found last: only a storable packet stands for more octets than it has.
+    #[inline]
+    pub(crate) fn copied(&self) -> usize {
+        match &self.walk {
+            Walk::Json(_) | Walk::Cbor(_) => 0,
+            Walk::Storable(scanner) => scanner.last_copied(),
+        }
+    }
+
     /// Whether a packet has begun and not ended.
     pub fn within_packet(&self) -> bool {
         match &self.walk {

@@ -31,7 +31,8 @@ pub struct Config {
     pub send: Vec<Method>,
     /// Methods that are accepted, best first (`AUTH-21`). `cleartext` and `tls_anon` only if they are put here (`AUTH-22`).
     pub accept: Vec<Method>,
-    /// Framings that are offered, best first: the peer sends in one of them.
+    /// Framings that are offered, best first: the peer sends in one of them. By default [`Framing::DEFAULT`]: storable only if it is put here
+    /// (`STORABLE-15`).
     pub framings: Vec<Framing>,
     /// Framings that may be sent: of these, the first in the peer's list is (`AUTH-7`), and storable only where nothing else is left
     /// (`STORABLE-15`). At first `None`: those that are offered.

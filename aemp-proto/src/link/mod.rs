@@ -570,15 +570,16 @@ fn visit_packets(
     visit: &mut impl FnMut(Packet<'_>) -> ControlFlow<()>,
     stopped: &mut bool,
 ) -> Result<usize, Error> {
-    let framing = scanner.framing();
+    let (framing, all) = (scanner.framing(), octets.len());
     let mut done = 0;
     loop {
         match scanner.scan(&octets[done..])? {
             Scan::Packet { start, end } => {
-                let visited = visit(Packet::scanned(framing, &octets[done + start..done + end]));
+                let octets = &octets[done + start..done + end];
+                let visited = visit(Packet::with_copied(framing, octets, scanner.copied()));
                 done += end;
                 if visited.is_break() {
-                    *stopped = done < octets.len();
+                    *stopped = done < all;
                     return Ok(done);
                 }
             }

@@ -76,7 +76,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Makes a port of this name; `None` if there is one, or the name is empty. It ignores what it has no code for.
+    /// Makes a port of this name; `None` if there is one, or the name is empty or has more than 256 octets (`LIMIT-9`). It ignores what it has no code for.
     pub fn named_port(
         &mut self,
         name: &str,
@@ -178,8 +178,9 @@ impl<'a> Context<'a> {
     }
 
     /// Ends a port of any node; without reasons it is a normal end. A port of this node gets no message after that.
+    #[expect(clippy::needless_pass_by_value, reason = "reasons are made for it")]
     pub fn end(&mut self, port: &PortId, reasons: Reasons) {
-        self.core.kill(port, reasons);
+        self.core.kill(port, &reasons);
     }
 
     /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever watches the port.
@@ -208,6 +209,7 @@ impl<'a> Context<'a> {
     }
 
     /// Lets others use a function under this name, as `access` says. It takes the place of one that has that name already.
+    /// Nothing is registered under a name of more than 256 octets (`LIMIT-9`): nobody could ask for it.
     pub fn register(&mut self, name: &str, access: Access, function: Function) {
         self.core.register(name, access, function);
     }

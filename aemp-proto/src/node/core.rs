@@ -1,5 +1,6 @@
 //! What the code of ports can reach: ports, peers, watches, and the queue of the node's own messages.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -11,17 +12,19 @@ use super::context::Context;
 use super::data;
 use super::database::Watchers;
 use super::denials::Denials;
+use super::ending::{Forgetting, Telling};
+use super::monitors::Watches;
 use super::peer::{ConnectionId, Peer, PeerState};
-use super::port::{PortKey, Ports, Ran, Watcher};
-use super::reasons::{Outcome, Reasons};
+use super::port::{PortKey, Ports, Ran};
+use super::reasons::{Outcome, Reasons, Told};
+use super::sending::check_name;
 use super::supervise::Supervisor;
 use super::timer::{Task, Timers};
 use super::watch::{Watch, WatchHandle, WatchId};
 use super::{NodeEvent, request};
 use crate::framing::{Elements, EncodeError, Framing, Limits, Packet};
 use crate::global::{Global, Output};
-use crate::names::{NodeId, PortId, PortNames};
-use crate::value::Value;
+use crate::names::{LONGEST, NodeId, PortId, PortNames};
 
 /// A function that others may call or spawn ([`Access`]): it gets the arguments.
 pub type Function = Rc<dyn Fn(&mut Context<'_>, Elements<'_>) -> Outcome>;
@@ -69,6 +72,10 @@ pub(super) enum Step {
         watches: Vec<Watch>,
         reasons: Reasons,
     },
+    /// Peers are told of the end of a port.
+    Tell(Box<Telling>),
+    /// What a lost peer has watched is forgotten.
+    Forget(Box<Forgetting>),
     Run(Option<PortKey>, Task),
 }
 
@@ -85,8 +92,8 @@ pub(super) struct Core {
     pub(super) next_watch: u64,
     pub(super) peers: Vec<Peer>,
     pub(super) by_node: BTreeMap<NodeId, usize>,
-    /// Where an idle peer was looked for last.
-    pub(super) next_place: usize,
+    /// Places of peers of which nothing was known any more, to be used again.
+    pub(super) idle: VecDeque<usize>,
     /// What waits for all peers that have no connection, in octets, with what they cost themselves.
     pub(super) queued: usize,
     pub(super) functions: Functions,
@@ -151,7 +158,7 @@ impl Core {
             connecting: 0,
             peers: Vec::new(),
             by_node: BTreeMap::new(),
-            next_place: 0,
+            idle: VecDeque::new(),
             queued: 0,
             functions: Functions::default(),
             spawned_ports: Spawned::default(),
@@ -227,6 +234,8 @@ impl Core {
                 }
                 Step::Fire(watch, reasons) => self.fire_now(watch, reasons),
                 Step::Lost { peer, watches, reasons } => self.tell_loss(peer, watches, &reasons),
+                Step::Tell(telling) => self.tell_end(*telling),
+                Step::Forget(forgetting) => self.forget_watched(*forgetting),
                 Step::Run(port, task) => self.run_task(port, task),
             }
             self.work += OPERATION + (*start - before) as u64;
@@ -273,12 +282,13 @@ impl Core {
         let peer = &mut self.peers[index];
         if let PeerState::Lost = peer.state {
             peer.state = PeerState::Unknown;
-            late = core::mem::take(&mut peer.watches).into_values().flatten().collect();
+            late = core::mem::take(&mut peer.watches).into_values().flat_map(Watches::into_iter).collect();
         }
         self.firing.extend(late.iter().map(|watch| watch.id));
         for watch in watches.into_iter().chain(late) {
             self.fire_now(watch, reasons.clone());
         }
+        self.retire(index);
     }
 
     // --- ports ---
@@ -331,37 +341,27 @@ impl Core {
                 self.give_up_question(question);
             }
         }
-        let watchers = core::mem::take(&mut ended.watchers);
+        let monitors = ended.monitors.take();
         self.discard(ended);
-        for watcher in watchers {
-            match watcher {
-                Watcher::Own(watch) => self.fire(watch, reasons.clone()),
-                Watcher::Peer(index) => {
-                    // One that is lost by what it is told is told no more.
-                    let Some(times) = self.peers[index].watched.remove(&port) else { continue };
-                    self.peers[index].watches_held -= times;
-                    for _ in 0..times {
-                        request::kil0_to(self, index, &name, reasons.clone());
-                        if self.peers[index].up().is_none() {
-                            break;
-                        }
-                    }
-                }
-            }
+        let Some(monitors) = monitors else { return };
+        for watch in monitors.own.into_iter() {
+            self.fire(watch, reasons.clone());
+        }
+        if !monitors.peers.is_empty() {
+            let (name, reasons, peers) = (name.into(), reasons.clone(), monitors.peers);
+            self.tell_end(Telling { port, name, reasons, peers, too_large: Vec::new() });
         }
     }
 
     /// Ends a port of any node.
-    pub(super) fn kill(&mut self, port: &PortId, reasons: Reasons) {
+    pub(super) fn kill(&mut self, port: &PortId, reasons: &Reasons) {
         if *port.node() == self.id {
             if let Some(key) = self.ports.find(port.port()) {
-                self.end(key, &reasons);
+                self.end(key, reasons);
             }
         } else if !port.port().is_empty() {
             let index = self.peer(port.node());
-            let mut elements = alloc::vec![Value::from("kil1"), port.port().into()];
-            elements.extend(reasons.into_values());
-            self.send_to_node(index, &elements);
+            self.send_to_node(index, &Told { request: "kil1", port: port.port(), reasons: reasons.values() });
         }
     }
 
@@ -381,6 +381,9 @@ impl Core {
     // --- functions ---
 
     pub(super) fn register(&mut self, name: &str, access: Access, function: Function) {
+        if name.len() > LONGEST {
+            return self.discard(function);
+        }
         let before = self.functions.insert(name, access, function);
         self.discard(before);
     }
@@ -397,6 +400,7 @@ impl Core {
 
     /// Spawns a port; there is no visible effect before this returns (`SPAWN-1`).
     pub(super) fn spawn(&mut self, node: &NodeId, function: &str, arguments: Elements<'_>) -> Result<PortId, EncodeError> {
+        check_name(function)?;
         let name = self.spawned.name(self.next_spawned);
         self.next_spawned += 1;
         let limits = self.limits_to(node);

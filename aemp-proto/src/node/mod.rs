@@ -28,6 +28,8 @@ mod data;
 mod database;
 mod denials;
 mod discovery;
+mod ending;
+mod monitors;
 mod peer;
 mod peers;
 mod port;

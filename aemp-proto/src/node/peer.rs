@@ -1,10 +1,11 @@
 //! Other nodes, as one node sees them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::monitors::Watches;
 use super::port::PortKey;
 use super::timer::Task;
 use super::watch::{Watch, WatchId};
@@ -21,13 +22,15 @@ pub(super) struct Peer {
     pub(super) node: NodeId,
     pub(super) state: PeerState,
     /// Our watches on its ports; under the empty name those on the node itself.
-    pub(super) watches: BTreeMap<Box<str>, Vec<Watch>>,
-    /// Its watches on our ports, and how many times each.
-    pub(super) watched: BTreeMap<PortKey, usize>,
-    /// How many watches that are in all.
+    pub(super) watches: BTreeMap<Box<str>, Watches>,
+    /// Our ports that it watches.
+    pub(super) watched: BTreeSet<PortKey>,
+    /// How many watches that are in all, each time that it has asked counted.
     pub(super) watches_held: usize,
     /// What runs when less waits for it.
     pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
+    /// Its place is among those that are to be used again.
+    pub(super) retired: bool,
     /// How many times it was paused and not resumed.
     pub(super) paused: usize,
     /// When the owner was told last that it cannot be reached: once in a while is enough.
@@ -85,9 +88,10 @@ impl Peer {
             node,
             state: PeerState::Unknown,
             watches: BTreeMap::new(),
-            watched: BTreeMap::new(),
+            watched: BTreeSet::new(),
             watches_held: 0,
             when_ready: Vec::new(),
+            retired: false,
             paused: 0,
             unreachable: None,
         }
@@ -130,9 +134,8 @@ impl Peer {
     /// Takes a watch off a port of this node; also says whether it was the last one.
     pub(super) fn unwatch(&mut self, port: &str, id: WatchId) -> Option<(Watch, bool)> {
         let watches = self.watches.get_mut(port)?;
-        let place = watches.iter().position(|watch| watch.id == id)?;
-        let watch = watches.swap_remove(place);
-        let last = watches.is_empty();
+        let watch = watches.remove(id)?;
+        let last = watches.len() == 0;
         if last {
             self.watches.remove(port);
         }

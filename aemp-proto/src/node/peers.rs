@@ -1,26 +1,37 @@
 //! The table of other nodes: finding and making their places, losing them, and what arrives from them.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::NodeEvent;
 use super::core::{Core, OPERATION, Step};
+use super::ending::Forgetting;
+use super::monitors::Watches;
 use super::peer::{ConnectionId, Peer, PeerState};
-use super::port::{PortKey, Watcher};
+use super::port::PortKey;
 use super::reasons::Reasons;
 use super::request;
 use super::timer::Task;
 use crate::framing::Packet;
 use crate::names::NodeId;
 
+/// Why a node is not reached of which there are too many.
+const TOO_MANY: &str = "too many nodes are wanted at once";
+
 impl Core {
     /// Begins to connect to a peer, if there is no connection.
     pub(super) fn connect(&mut self, index: usize) {
         let peer = &mut self.peers[index];
         if let PeerState::Unknown = peer.state {
+            if self.connecting >= self.config.connecting && peer.is_idle() && peer.when_ready.is_empty() {
+                // There is no watch to fire, so nothing is kept of it.
+                self.tell_unreachable(index, Reasons::transport_error(&self.peers[index].node, TOO_MANY));
+                return self.retire(index);
+            }
             let until = self.now.saturating_add(self.config.connect_timeout);
             self.set_state(index, PeerState::Connecting { queue: Vec::new(), until });
             if self.connecting > self.config.connecting {
-                self.lose_peer(index, "too many nodes are wanted at once");
+                self.lose_peer(index, TOO_MANY);
             } else {
                 self.wanted.push(index);
             }
@@ -41,16 +52,7 @@ impl Core {
         if let Some(&index) = self.by_node.get(node) {
             return index;
         }
-        /// Places that are looked at for an idle peer before the table grows.
-        const LOOKED_AT: usize = 16;
-        let mut idle = None;
-        for _ in 0..LOOKED_AT.min(self.peers.len()) {
-            self.next_place = (self.next_place + 1) % self.peers.len();
-            if self.peers[self.next_place].is_idle() {
-                idle = Some(self.next_place);
-                break;
-            }
-        }
+        let idle = self.idle_place();
         let index = match idle {
             Some(index) => {
                 self.by_node.remove(&self.peers[index].node);
@@ -64,6 +66,25 @@ impl Core {
         };
         self.by_node.insert(node.clone(), index);
         index
+    }
+
+    /// Takes the place of a peer of which nothing is known any more.
+    fn idle_place(&mut self) -> Option<usize> {
+        while let Some(index) = self.idle.pop_front() {
+            self.peers[index].retired = false;
+            if self.peers[index].is_idle() {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Lets the place of a peer be used again, if nothing of it is worth keeping.
+    pub(super) fn retire(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if peer.is_idle() && !core::mem::replace(&mut peer.retired, true) {
+            self.idle.push_back(index);
+        }
     }
 
     /// Whether something waits for a connection to a node.
@@ -113,6 +134,7 @@ impl Core {
             self.peers[index].paused = paused;
             if paused == 0 {
                 self.resumed.push(index);
+                self.retire(index);
             }
         }
     }
@@ -149,13 +171,14 @@ impl Core {
         let watches = core::mem::take(&mut peer.watches);
         let watched = core::mem::take(&mut peer.watched);
         peer.watches_held = 0;
-        for port in watched.into_keys() {
-            if let Some(port) = self.ports.get(port) {
-                port.watchers.retain(|watcher| !matches!(watcher, Watcher::Peer(other) if *other == index));
-            }
+        if let PeerState::Up(up) = &state
+            && !watched.is_empty()
+        {
+            let forgetting = Forgetting { peer: index, run: up.connection.0, ports: watched };
+            self.steps.push_back(Step::Forget(Box::new(forgetting)));
         }
         let reasons = Reasons::transport_error(&node, text);
-        let watches: Vec<_> = watches.into_values().flatten().collect();
+        let watches: Vec<_> = watches.into_values().flat_map(Watches::into_iter).collect();
         self.firing.extend(watches.iter().map(|watch| watch.id));
         self.steps.push_back(Step::Lost { peer: index, watches, reasons: reasons.clone() });
         self.tell_ready(index);
@@ -189,7 +212,7 @@ impl Core {
         if peer.up().is_none_or(|up| up.connection != connection) {
             return;
         }
-        self.work += OPERATION + packet.octets().len() as u64;
+        self.work += OPERATION + packet.weight() as u64;
         let node = peer.node.clone();
         let mut elements = packet.elements();
         let Some(name) = elements.name() else { return };

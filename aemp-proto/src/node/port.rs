@@ -6,12 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::context::Context;
+use super::monitors::Monitors;
 use super::reasons::Outcome;
 use super::timer::TimerKey;
 use super::watch::{Watch, WatchId};
 use crate::framing::Elements;
 use crate::global::QuestionId;
-use crate::names::{NodeId, PortId, PortNames};
+use crate::names::{LONGEST, NodeId, PortId, PortNames};
 
 /// What a port does with a message: it gets the elements behind the port name, or behind the tag. It must not block.
 pub type Handler = Box<dyn FnMut(&mut Context<'_>, Elements<'_>) -> Outcome>;
@@ -34,13 +35,6 @@ impl PortKey {
     }
 }
 
-/// Who is told when a port ends.
-pub(super) enum Watcher {
-    Own(Watch),
-    /// The peer in this place of the table of peers, once for each time that it asked.
-    Peer(usize),
-}
-
 /// A port that has not ended.
 pub(super) struct Port {
     code: Code,
@@ -48,7 +42,8 @@ pub(super) struct Port {
     named: Option<Box<str>>,
     /// Other nodes cannot end it (`KILL-4`).
     pub(super) protected: bool,
-    pub(super) watchers: Vec<Watcher>,
+    /// Who is told when it ends.
+    pub(super) monitors: Option<Box<Monitors>>,
     pub(super) held: Option<Box<Held>>,
 }
 
@@ -70,6 +65,11 @@ impl Port {
     /// Has something go with the port.
     pub(super) fn hold(&mut self) -> &mut Held {
         self.held.get_or_insert_default()
+    }
+
+    /// Who is told when it ends.
+    pub(super) fn monitors(&mut self) -> &mut Monitors {
+        self.monitors.get_or_insert_default()
     }
 }
 
@@ -167,10 +167,12 @@ impl Ports {
         Ports { names, slots: Vec::new(), free: Vec::new(), by_name: BTreeMap::new() }
     }
 
-    /// Makes a port without code; `None` if there is one of that name.
+    /// Makes a port without code; `None` if there is one of that name, or none can have it (`LIMIT-9`).
     pub(super) fn make(&mut self, name: Option<&str>) -> Option<PortKey> {
         // A name of the generated form stands for a generated port, now or later.
-        let taken = |name: &str| name.is_empty() || self.names.number(name).is_some() || self.by_name.contains_key(name);
+        let taken = |name: &str| {
+            name.is_empty() || name.len() > LONGEST || self.names.number(name).is_some() || self.by_name.contains_key(name)
+        };
         if name.is_some_and(taken) {
             return None;
         }
@@ -182,13 +184,8 @@ impl Ports {
         if let Some(name) = name {
             self.by_name.insert(name.into(), key);
         }
-        self.slots[slot].port = Some(Port {
-            code: Code::default(),
-            named: name.map(Into::into),
-            protected: false,
-            watchers: Vec::new(),
-            held: None,
-        });
+        self.slots[slot].port =
+            Some(Port { code: Code::default(), named: name.map(Into::into), protected: false, monitors: None, held: None });
         Some(key)
     }
 
@@ -266,11 +263,6 @@ impl Ports {
 
     /// Takes a watch off a port.
     pub(super) fn unwatch(&mut self, key: PortKey, id: WatchId) -> Option<Watch> {
-        let watchers = &mut self.get(key)?.watchers;
-        let place = watchers.iter().position(|watcher| matches!(watcher, Watcher::Own(watch) if watch.id == id))?;
-        match watchers.swap_remove(place) {
-            Watcher::Own(watch) => Some(watch),
-            Watcher::Peer(_) => None,
-        }
+        self.get(key)?.monitors.as_mut()?.own.remove(id)
     }
 }

@@ -2,17 +2,21 @@
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use crate::framing::{DecodeError, EncodeError, Framing, Limits};
 use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
 /// Why a port ended: any values; none if it ended normally. By custom the first one is a word that says which kind of end it was.
+/// Cheap to clone, however large they are.
 #[derive(Clone, PartialEq, Default)]
-pub struct Reasons(Vec<Value>);
+pub struct Reasons(Arc<Vec<Value>>);
 
 impl Reasons {
     /// The end of a port that did what it was there for.
@@ -22,12 +26,12 @@ impl Reasons {
 
     /// An end with these reasons.
     pub fn new<T: Into<Value>>(reasons: impl IntoIterator<Item = T>) -> Self {
-        Reasons(reasons.into_iter().map(Into::into).collect())
+        Reasons::from(reasons.into_iter().map(Into::into).collect::<Vec<_>>())
     }
 
     /// A port whose code failed (`PORT-2`).
     pub fn die(what: impl Into<Value>) -> Self {
-        Reasons(vec!["die".into(), what.into()])
+        Reasons::from(vec!["die".into(), what.into()])
     }
 
     /// The connection to a node was lost, or cannot be made (`MON-8`).
@@ -69,15 +73,11 @@ impl Reasons {
     pub fn message(&self) -> Option<Cow<'_, str>> {
         self.0.last()?.text()
     }
-
-    pub(super) fn into_values(self) -> Vec<Value> {
-        self.0
-    }
 }
 
 impl fmt::Debug for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.0).finish()
+        f.debug_list().entries(&*self.0).finish()
     }
 }
 
@@ -86,14 +86,42 @@ impl fmt::Display for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Vec::new();
         let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
-        Framing::Json.encode(&self.0, &unlimited, &mut out).map_err(|_| fmt::Error)?;
+        Framing::Json.encode(&*self.0, &unlimited, &mut out).map_err(|_| fmt::Error)?;
         f.write_str(core::str::from_utf8(&out).map_err(|_| fmt::Error)?)
     }
 }
 
 impl From<Vec<Value>> for Reasons {
     fn from(values: Vec<Value>) -> Self {
-        Reasons(values)
+        Reasons(Arc::new(values))
+    }
+}
+
+/// A request about the end of a port, with the reasons.
+pub(super) struct Told<'a> {
+    pub(super) request: &'static str,
+    pub(super) port: &'a str,
+    pub(super) reasons: &'a [Value],
+}
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(Some(2 + self.reasons.len()))?;
+        sequence.serialize_element(self.request)?;
+        sequence.serialize_element(self.port)?;
+        self.reasons.iter().try_for_each(|reason| sequence.serialize_element(reason))?;
+        sequence.end()
+    }
+}
+
+/// A message that a watch sends: its elements, and the reasons behind them.
+pub(super) struct Fired<'a>(pub(super) &'a [Value], pub(super) &'a [Value]);
+
+impl Serialize for Fired<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(Some(self.0.len() + self.1.len()))?;
+        self.0.iter().chain(self.1).try_for_each(|value| sequence.serialize_element(value))?;
+        sequence.end()
     }
 }
 

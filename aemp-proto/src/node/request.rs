@@ -1,16 +1,14 @@
 //! What other nodes ask of the node port (section 7.2 of the specification).
 
-use alloc::vec;
 use alloc::vec::Vec;
 
-use super::core::Core;
+use super::core::{Core, OPERATION};
 use super::data;
 use super::denials::Denied;
-use super::port::Watcher;
 use super::reasons::Reasons;
-use crate::framing::Elements;
+use crate::framing::{Elements, Tail};
 use crate::global::Request;
-use crate::names::{NodeId, PortId};
+use crate::names::{LONGEST, NodeId, PortId};
 use crate::value::Value;
 
 /// The request that makes a port.
@@ -64,63 +62,54 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
 
 fn mon1(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     let (Some(name), Some(index)) = (elements.name(), peer) else { return };
+    let Some(run) = core.peers[index].up().map(|up| up.connection.0) else { return };
     let limit = core.config.watches;
+    core.work += 2 * OPERATION;
     if let Some(key) = core.ports.find(&name) {
         if let Some(port) = core.ports.get(key) {
-            port.watchers.push(Watcher::Peer(index));
+            port.monitors().ask(index, run);
         }
-        let watched = &mut core.peers[index].watched;
-        *watched.entry(key).or_default() += 1;
-        core.peers[index].watches_held += 1;
-        if core.peers[index].watches_held > limit {
+        let peer = &mut core.peers[index];
+        peer.watched.insert(key);
+        peer.watches_held += 1;
+        if peer.watches_held > limit {
             core.lose_peer(index, "it watches too many ports");
         }
-    } else if !name.is_empty() {
-        // The node port never ends, so there is nothing to tell of it.
-        let port = core.id.port(&name);
-        kil0_to(core, index, &name, Reasons::no_such_port(&port));
-    }
-}
-
-/// Tells a peer that a port has ended. It must hear of that: reasons that are too large to send become a text that says so.
-pub(super) fn kil0_to(core: &mut Core, index: usize, port: &str, reasons: Reasons) {
-    let mut elements = vec![Value::from("kil0"), port.into()];
-    elements.extend(reasons.into_values());
-    if core.try_request(index, &elements).is_err() {
-        core.send_to_node(index, &("kil0", port, "die", "the reasons are too large to send"));
+    } else if !name.is_empty() && name.len() <= LONGEST {
+        // The node port never ends, so there is nothing to tell of it. A longer name can be used for nothing (`LIMIT-10`).
+        core.no_such_port(index, &name);
     }
 }
 
 fn mon0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     let (Some(name), Some(index)) = (elements.name(), peer) else { return };
+    let Some(run) = core.peers[index].up().map(|up| up.connection.0) else { return };
     let Some(key) = core.ports.find(&name) else { return };
-    let Some(times) = core.peers[index].watched.get_mut(&key) else { return };
-    *times -= 1;
-    if *times == 0 {
-        core.peers[index].watched.remove(&key);
-    }
+    core.work += 2 * OPERATION;
+    let monitors = core.ports.get(key).and_then(|port| port.monitors.as_mut());
+    let Some(left) = monitors.and_then(|monitors| monitors.take_back(index, run)) else { return };
     core.peers[index].watches_held -= 1;
-    if let Some(port) = core.ports.get(key) {
-        let one = port.watchers.iter().position(|watcher| matches!(watcher, Watcher::Peer(other) if *other == index));
-        one.map(|place| port.watchers.swap_remove(place));
+    if left == 0 {
+        core.peers[index].watched.remove(&key);
     }
 }
 
 fn kil0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     let (Some(name), Some(index)) = (elements.name(), peer) else { return };
-    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
-    // The node itself is watched under the empty name, and does not end so.
-    if name.is_empty() {
+    // The node itself is watched under the empty name, and does not end so. Reasons that nobody wants are not looked at.
+    if name.is_empty() || !core.peers[index].watches.contains_key(&*name) {
         return;
     }
-    for watch in core.peers[index].watches.remove(&*name).unwrap_or_default() {
-        core.fire(watch, reasons.clone().into());
+    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
+    let reasons = Reasons::from(reasons);
+    for watch in core.peers[index].watches.remove(&*name).unwrap_or_default().into_iter() {
+        core.work += OPERATION;
+        core.fire(watch, reasons.clone());
     }
 }
 
 fn kil1(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let Some(name) = elements.name() else { return };
-    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
     let Some(port) = core.ports.find(&name) else { return };
     if let Some(asker) = asker
         && core.ports.get(port).is_some_and(|port| port.protected)
@@ -128,6 +117,7 @@ fn kil1(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
         // It offers something to all, so none of them takes it from the others (`KILL-4`).
         return core.denied(asker, Denied::End, &name);
     }
+    let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
     core.end(port, &reasons.into());
 }
 
@@ -166,13 +156,13 @@ fn is_for_a_port(mut request: Elements<'_>) -> bool {
 fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
     let known = KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name) || core.functions.has(&name);
-    answer(core, &to, elements, [if known { "1" } else { "" }.into()]);
+    core.answer(&to, elements, &[Tail::Text(if known { "1" } else { "" })]);
 }
 
 fn time(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     if let Some(to) = destination(core, &mut elements, asker) {
         let time = core.unix_time();
-        answer(core, &to, elements, [time.into()]);
+        core.answer(&to, elements, &[Tail::Float(time)]);
     }
 }
 
@@ -181,18 +171,11 @@ fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     if text == UP_NODES {
         let mut nodes: Vec<_> = core.up_nodes().cloned().collect();
         nodes.sort();
-        let nodes = nodes.iter().map(|node| node.as_str().into());
-        return answer(core, &to, elements, [Value::from("")].into_iter().chain(nodes));
+        core.work += OPERATION * core.peers.len() as u64;
+        let nodes = nodes.iter().map(|node| Tail::Text(node.as_str()));
+        return core.answer(&to, elements, &[Tail::Text("")].into_iter().chain(nodes).collect::<Vec<_>>());
     }
-    answer(core, &to, elements, [NO_CODE.into()]);
-}
-
-/// Sends the elements that were given for the answer, and the answer.
-fn answer(core: &mut Core, to: &PortId, elements: Elements<'_>, answer: impl IntoIterator<Item = Value>) {
-    if let Ok(mut reply) = elements.rest::<Vec<Value>>() {
-        reply.extend(answer);
-        core.send_or_report(to, &reply);
-    }
+    core.answer(&to, elements, &[Tail::Text(NO_CODE)]);
 }
 
 fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, own: bool) {

@@ -7,8 +7,23 @@ use serde::Serialize;
 
 use super::NodeEvent;
 use super::core::{Core, OPERATION, Step};
-use crate::framing::{Elements, EncodeError, Framing};
-use crate::names::PortId;
+use crate::framing::{Elements, EncodeError, Framing, Tail};
+use crate::names::{LONGEST, PortId};
+
+/// Whether anything can have a name of that length.
+///
+/// # Errors
+///
+/// When it is longer (`LIMIT-9`).
+#[inline]
+pub(super) fn check_name(name: &str) -> Result<(), EncodeError> {
+    if name.len() > LONGEST { Err(too_long(name.len())) } else { Ok(()) }
+}
+
+#[cold]
+fn too_long(octets: usize) -> EncodeError {
+    serde::ser::Error::custom(alloc::format!("a name has at most {LONGEST} octets, not {octets} [LIMIT-9]"))
+}
 
 impl Core {
     /// Sends a message; it arrives, or the watches on its port or node fire.
@@ -32,7 +47,18 @@ impl Core {
     ) -> Result<(), EncodeError> {
         let limits = self.limits_to(to.node());
         let reply = reply.to_string();
-        self.send_with(to, |port, framing, out| elements.relay_between(&[port], &[&reply], framing, &limits, out))
+        self.send_with(to, |port, framing, out| {
+            elements.relay_between(&[port], &[Tail::Text(&reply)], framing, &limits, out)
+        })
+    }
+
+    /// Sends the elements that were given for an answer, and the answer, for which nobody waits.
+    pub(super) fn answer(&mut self, to: &PortId, elements: Elements<'_>, answer: &[Tail<'_>]) {
+        let limits = self.send_limits();
+        let sent = self.send_with(to, |port, framing, out| elements.relay_between(&[port], answer, framing, &limits, out));
+        if let Err(error) = sent {
+            self.events.push_back(NodeEvent::NotSent { to: to.clone(), error });
+        }
     }
 
     pub(super) fn send_with(
@@ -40,6 +66,7 @@ impl Core {
         to: &PortId,
         write: impl FnOnce(&str, Framing, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
+        check_name(to.port())?;
         if *to.node() != self.id {
             let index = self.peer(to.node());
             return self.write_to(index, |framing, out| write(to.port(), framing, out));

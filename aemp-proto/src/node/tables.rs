@@ -59,7 +59,7 @@ impl Node {
             dials: self.searches.dials(),
             kept: self.searches.kept(),
             watched: self.watched(),
-            watches: core.peers.iter().flat_map(|peer| peer.watches.values()).map(alloc::vec::Vec::len).sum(),
+            watches: core.peers.iter().flat_map(|peer| peer.watches.values()).map(super::monitors::Watches::len).sum(),
             ports: core.ports.len(),
             timers: core.timers.len(),
             steps: core.steps_waiting(),

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use super::context::Context;
 use super::core::{Core, Step};
-use super::port::{PortKey, Watcher};
-use super::reasons::{Outcome, Reasons};
-use crate::names::PortId;
+use super::port::PortKey;
+use super::reasons::{Fired, Outcome, Reasons};
+use crate::names::{LONGEST, PortId};
 use crate::value::Value;
 
 /// Which watch; no two of a node are the same.
@@ -69,10 +69,7 @@ impl Core {
             // A normal end does not spread.
             WatchAction::End(_) if reasons.is_normal() => {}
             WatchAction::End(port) => self.end(port, &reasons),
-            WatchAction::Message(to, mut elements) => {
-                elements.extend(reasons.into_values());
-                self.send_or_report(&to, &elements);
-            }
+            WatchAction::Message(to, elements) => self.send_or_report(&to, &Fired(&elements, reasons.values())),
             WatchAction::Call(port, callback) => self.run_code(port, None, |context| callback(context, reasons)),
         }
     }
@@ -91,12 +88,15 @@ impl Core {
         if let Some(port) = watch.owner().and_then(|owner| self.ports.get(owner)) {
             port.hold().watches.insert(id, target.clone());
         }
-        if *target.node() != self.id {
+        if target.port().len() > LONGEST {
+            // No port has such a name (`LIMIT-10`).
+            self.fire(watch, Reasons::no_such_port(target));
+        } else if *target.node() != self.id {
             self.watch_remote(target, watch);
         } else if !target.port().is_empty() {
             // The node port never ends.
             match self.ports.find(target.port()).and_then(|port| self.ports.get(port)) {
-                Some(port) => port.watchers.push(Watcher::Own(watch)),
+                Some(port) => port.monitors().own.insert(watch),
                 None => self.fire(watch, Reasons::no_such_port(target)),
             }
         }
@@ -106,7 +106,7 @@ impl Core {
     pub(super) fn watch_remote(&mut self, target: &PortId, watch: Watch) {
         let index = self.peer(target.node());
         let watches = self.peers[index].watches.entry(target.port().into()).or_default();
-        watches.push(watch);
+        watches.insert(watch);
         if watches.len() > 1 {
             return;
         }
@@ -137,6 +137,7 @@ impl Core {
         if last && !target.port().is_empty() {
             self.send_to_node(index, &("mon0", target.port()));
         }
+        self.retire(index);
         true
     }
 }

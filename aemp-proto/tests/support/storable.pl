@@ -71,7 +71,7 @@ sub images {
     my $scalar = 'once';
     my $immortal = sub { \@_ }->(undef, !!1, !!0, $scalar, $scalar);
     my $nested = ['x'];
-    $nested = [$nested, {n => $nested}] for 1 .. 8;
+    $nested = [$nested, {n => $nested}] for 1 .. 5;
     my $deep = [];
     $deep = [$deep] for 2 .. 500;
 

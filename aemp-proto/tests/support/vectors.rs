@@ -242,3 +242,23 @@ pub fn recordings() -> Vec<(String, Recording)> {
     assert!(!paths.is_empty());
     paths.iter().map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), read(path))).collect()
 }
+
+/// A storable packet of an array that holds the same thing twice, which holds the same thing twice, and so on: a packet of some octets that stands
+/// for two to the power of `levels` texts.
+pub fn doubled(levels: u32) -> Vec<u8> {
+    let mut image = b"\x05\x0B\x02\0\0\0\x01".to_vec();
+    (0..levels).for_each(|_| image.extend_from_slice(b"\x04\x02\0\0\0\x02"));
+    image.extend_from_slice(b"\x0A\x04aaaa");
+    for level in (0..levels).rev() {
+        image.push(0);
+        // The reference in the next level, or the text.
+        image.extend_from_slice(&(2 * level + 3).to_be_bytes());
+    }
+    let mut packet = Vec::new();
+    if image.len() > 127 {
+        packet.push(0x80 | (image.len() >> 7) as u8);
+    }
+    packet.push((image.len() & 0x7F) as u8);
+    packet.extend_from_slice(&image);
+    packet
+}

@@ -27,6 +27,7 @@ class Fault extends Error {
 // ## Values
 
 const LINE_LIMIT = 4096; // octets, with the line end [CONN-5]
+const NAME_LIMIT = 256; // octets of a node ID [GREET-24]
 const INTEGER_MIN = -(2n ** 63n);
 const INTEGER_MAX = 2n ** 64n - 1n;
 
@@ -100,15 +101,16 @@ function toPortName(value) {
   return typeof value === "string" || typeof value === "bigint" || Buffer.isBuffer(value) ? toText(value) : undefined;
 }
 
-/** [GREET-7] */
-const isNodeId = (text) => /^[^\0-\x1f\x7f-\x9f#;]+$/.test(text) && text.isWellFormed();
+/** [GREET-7] [GREET-25] */
+const isNodeId = (text) =>
+  /^[^\0-\x1f\x7f-\x9f#;]+$/.test(text) && text.isWellFormed() && Buffer.byteLength(text) <= NAME_LIMIT;
 
-/** Splits a port ID at its first `#` [MSG-8] [MSG-9]. Undefined if it is none [MSG-14] [GREET-23]. */
+/** Splits a port ID at its first `#` [MSG-8] [MSG-9]. Undefined if it is none [MSG-14] [GREET-25]. */
 function toPortId(value) {
   const text = toPortName(value);
   if (text === undefined) return undefined;
   const [node] = text.split("#", 1);
-  return isNodeId(node) && Buffer.byteLength(node) < LINE_LIMIT ? { node, port: text.slice(node.length + 1) } : undefined;
+  return isNodeId(node) ? { node, port: text.slice(node.length + 1) } : undefined;
 }
 
 /** What a packet is for: `{port, elements}`, `{keepalive: true}` [MSG-4] or `{dropped: true}` [MSG-13]. */

@@ -64,6 +64,7 @@ class LineReader:
 
 VALUE_PART = re.compile(r"[^\x00-\x1f;\x7f-\x9f\ud800-\udfff]*")
 NODE_ID = re.compile(r"[^\x00-\x1f#;\x7f-\x9f\ud800-\udfff]+")       # [GREET-7]
+NAME_LIMIT = 256                                                     # octets of a node ID [GREET-24]
 NAME = re.compile(r"[A-Za-z0-9_.:-]*")
 NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]*))?")
 
@@ -109,7 +110,7 @@ class Greeting:
             raise Fault("GREET-2", "a malformed version")
         if number[1].lstrip("0") != "1" or (number[2] or "").strip("0"):
             raise Fault("GREET-6", "another version")
-        if not NODE_ID.fullmatch(self.node):
+        if not is_node_id(self.node):
             raise Fault("GREET-8", "a bad node ID")
         for names in (methods, framings):
             if not all(NAME.fullmatch(name) for name in names.split(",")):
@@ -268,10 +269,15 @@ def text_of_kind(value):
     return name_of(value) if type(value) in (str, bytes) else None
 
 
+def is_node_id(text):
+    """Whether a text is a node ID [GREET-7] [GREET-25]."""
+    return bool(NODE_ID.fullmatch(text)) and len(text.encode()) <= NAME_LIMIT
+
+
 def split_port_id(value):
     """Node and port of a port ID [MSG-8] [MSG-9]; None if it is none [MSG-14]."""
     node, _, port = (name_of(value) or "").partition("#")
-    return (node, port) if NODE_ID.fullmatch(node) and len(node) < LINE_LIMIT else None      # a longer one can greet nobody [CONN-5]
+    return (node, port) if is_node_id(node) else None
 
 
 def same(one, other):
@@ -1476,7 +1482,7 @@ class Database:
 
     def g_find(self, peer, link, wanted, *_):
         wanted = text_of(wanted)
-        if wanted is not None and NODE_ID.fullmatch(wanted):
+        if wanted is not None and is_node_id(wanted):
             self.send(peer, "g_found", wanted, self.addresses(wanted))
 
     def addresses(self, node):
@@ -1747,7 +1753,7 @@ class Node:
 
     def __init__(self, settings):
         self.id, self.loop = settings["node"], Loop()
-        if not NODE_ID.fullmatch(self.id):
+        if not is_node_id(self.id):
             raise ValueError("the node ID breaks [GREET-7]")
         if len(self.id.encode()) > LINE_LIMIT - 512:
             raise ValueError("the node ID leaves no room in the first line [CONN-5]")

@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
         .in_each_framing(),
     Case::new(
         "messages/answered-where-asked",
-        &["MSG-1", "MSG-8", "MSG-12"],
+        &["MSG-1", "MSG-8", "MSG-15"],
         "The name of the port is what stands behind the first number sign of a port ID, whatever its characters.",
         answered_where_asked,
     )
@@ -166,7 +166,7 @@ fn answered_where_asked(t: &mut Test<'_>) -> Step {
         let port = unique("named")? + part;
         peer.send(&json!(["echo", 1, peer.port(&port)]))?;
         let shown: String = port.chars().take(60).collect();
-        peer.find(&format!("a message to the suite's port {shown:?}"), |message| message.port() == port).breaks("MSG-12")?;
+        peer.find(&format!("a message to the suite's port {shown:?}"), |message| message.port() == port).breaks("MSG-15")?;
     }
     Ok(())
 }

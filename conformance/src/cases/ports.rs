@@ -63,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
     .level(Node),
     Case::new(
         "ports/strange-names",
-        &["MSG-12", "MSG-8"],
+        &["MSG-15", "MSG-8"],
         "Ports can have names of any characters, such as number signs, spaces, line ends, and others beyond ASCII.",
         strange_names,
     )

@@ -42,7 +42,7 @@ pub(crate) struct Identity {
     /// Connects without TLS, too, to nodes that do not want it
     #[arg(long, requires = "cert")]
     allow_plain: bool,
-    /// Framings, best first: cbor, json, storable
+    /// Framings, best first: cbor, json, storable. Without this cbor and json: storable, for old Perl nodes, only if it is named
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     framing: Vec<String>,
     /// Methods that are accepted, best first: tls_sha3_512, hmac_sha3_512, hmac_sha2_256, cleartext, tls_anon

@@ -230,6 +230,11 @@ impl<'de> read::Reader<'de> for Reader<'de> {
         Ok(null)
     }
 
+    fn prepare(&mut self) {
+        // Without one, reading says what is wrong.
+        let _unscanned = self.index();
+    }
+
     fn skip(&mut self) -> Result<(), DecodeError> {
         self.position = self.value_end()?;
         Ok(())

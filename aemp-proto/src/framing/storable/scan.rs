@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::head::{self, Fault, Head, Octets, Stop};
 use super::layout::Layout;
 use super::objects::{Kind, Objects, Size};
-use crate::error::{Error, PeerMisbehaved};
+use crate::error::{Error, LimitExceeded, PeerMisbehaved};
 use crate::framing::{Limits, Scan};
 
 /// Walks over storable packets (`STORABLE-1` to `STORABLE-11`).
@@ -27,7 +27,15 @@ pub(in crate::framing) struct Scanner {
     values: usize,
     /// Octets of objects that came another time.
     copied: usize,
+    /// The same of the packet that was found last.
+    last_copied: usize,
 }
+
+/// What comes another time may have so many times the octets of its packet (`STORABLE-18`).
+const AGAIN: usize = 16;
+
+/// Or so many octets, if that is more.
+const LEAST_AGAIN: usize = 4096;
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,6 +87,11 @@ impl Scanner {
         self.begun
     }
 
+    /// The octets that came another time in the packet that was found last.
+    pub(in crate::framing) fn last_copied(&self) -> usize {
+        self.last_copied
+    }
+
     pub(in crate::framing) fn scan(&mut self, packet: &[u8], limits: &Limits) -> Result<Scan, Error> {
         let whole = self.walk(limits.window(packet), limits)?;
         self.begun = !whole && !packet.is_empty();
@@ -87,7 +100,7 @@ impl Scanner {
             self.open.clear();
             self.objects.clear();
             let (open, objects) = (core::mem::take(&mut self.open), core::mem::take(&mut self.objects));
-            *self = Scanner { open, objects, ..Scanner::default() };
+            *self = Scanner { open, objects, last_copied: self.copied, ..Scanner::default() };
             Ok(Scan::Packet { start: 0, end })
         } else {
             limits.check_octets(packet.len())?;
@@ -236,6 +249,10 @@ impl Scanner {
             self.copied = self.copied.saturating_add(size.octets as usize);
             limits.check_octets(end.saturating_add(self.copied))?;
             limits.check_depth(self.open.len() + size.height as usize)?;
+            let most = end.saturating_mul(AGAIN).max(LEAST_AGAIN);
+            if self.copied > most {
+                return Err(Error::from(LimitExceeded::StorableAgain { limit: most }).into());
+            }
             return Ok(self.member_ends(reference, size));
         }
         self.values += 1;

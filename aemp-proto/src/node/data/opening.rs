@@ -12,7 +12,7 @@ use crate::line::Protocol;
 use crate::link::{Accepted, OwnGreeting};
 use crate::names::NodeId;
 use crate::node::seed::Dial;
-use crate::node::{ARBITER, Action, ConnectionId, DialId, GLOBAL, Node, Refusal};
+use crate::node::{ARBITER, Action, ConnectionId, DialId, GLOBAL, Node, Reasons, Refusal};
 
 impl Node {
     /// Takes a data connection, after [`Action::HandOver`] and once its output is written; `None` if nobody waits for it any more: close it then. The
@@ -30,7 +30,7 @@ impl Node {
             let taker = match wanted.purpose {
                 Purpose::Function { name, arguments } => DataTaker::Function { name, arguments },
                 Purpose::Asked { .. } => {
-                    self.core.kill(&wanted.port, Default::default());
+                    self.core.kill(&wanted.port, &Reasons::default());
                     DataTaker::Asked(wanted.port)
                 }
             };

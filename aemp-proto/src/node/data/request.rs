@@ -27,7 +27,7 @@ pub(in crate::node) fn expect(core: &mut Core, mut elements: Elements<'_>, sourc
     }
     let key: Key = (source.clone(), Box::from(&*id));
     if let Err(text) = expected(core, &key, &port, elements) {
-        core.kill(&port, failed(&text));
+        core.kill(&port, &failed(&text));
     }
 }
 

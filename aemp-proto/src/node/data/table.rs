@@ -157,7 +157,7 @@ impl Core {
         if let Purpose::Function { .. } = wanted.purpose {
             self.data_forget(key);
         }
-        self.kill(&port, failed(text));
+        self.kill(&port, &failed(text));
     }
 
     /// The port that has asked for a data connection has ended.
