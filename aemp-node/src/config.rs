@@ -46,8 +46,10 @@ pub struct Config {
     pub seeds: Vec<String>,
     /// How long [`data_connect`](crate::Node::data_connect) tries, 10 seconds by default.
     pub data_timeout: Duration,
-    /// After how long a host that does not acknowledge what was sent to it is given up (TCP keepalive and user time-out), 30 seconds
-    /// by default.
+    /// After how long a host is given up whose system acknowledges nothing, 30 seconds by default: neither what was sent to it, nor, while nothing
+    /// was, the probes of TCP. A process that is stopped, or a reader that pauses, is none of its business: for messages that is
+    /// [`silence`](NodeConfig::silence), for data connections nothing. While the other side takes nothing, the system's probes become as rare as one in two
+    /// minutes, and a host that goes then is noticed after two of them. It is looked at on Linux; elsewhere the system's own times count.
     pub host_timeout: Duration,
     /// Code that holds up the node for so long is logged with its port, 200 milliseconds by default.
     pub slow: Duration,

@@ -14,9 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::data::Transport;
+use crate::data::Carrier;
 use crate::driver::{self, Driver};
 use crate::early::WithEarly;
+use crate::host::{self, Looks};
+use crate::tls::Secured;
 use crate::wire::Tapped;
 
 /// What others have to do with a connection's task.
@@ -30,6 +32,11 @@ pub(crate) struct Wake {
     /// It is a data connection, and whoever waits for it gets it once what is to be written has been.
     pub(crate) hand_over: Cell<bool>,
     tap: RefCell<Option<Tapped>>,
+    /// Something was heard since the connection was looked at.
+    pub(crate) heard: Cell<bool>,
+    /// Its host is to be looked at.
+    pub(crate) look: Notify,
+    looks: Looks,
     /// Nothing more is to be sent: the node ends.
     pub(crate) last: Cell<bool>,
 }
@@ -42,6 +49,9 @@ impl Wake {
             tls: RefCell::default(),
             hand_over: Cell::new(false),
             tap: RefCell::new(tap),
+            heard: Cell::new(false),
+            look: Notify::new(),
+            looks: Looks::default(),
             last: Cell::new(false),
         }
     }
@@ -58,9 +68,10 @@ impl Wake {
 }
 
 pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream, wake: Rc<Wake>) {
-    let mut ending = Ending { driver: &driver, id, error: Some("this program has an error".into()), known: false };
+    let mut ending =
+        Ending { driver: &driver, id, error: Some(io::Error::other("this program has an error")), known: false };
     tokio::select! {
-        ended = live(&driver, id, stream, &wake) => ending.error = ended.err().map(|error| error.to_string()),
+        ended = live(&driver, id, stream, &wake) => ending.error = ended.err(),
         () = wake.close.notified() => ending.known = true,
     }
 }
@@ -69,7 +80,7 @@ pub(crate) async fn run(driver: Rc<Driver>, id: ConnectionId, stream: TcpStream,
 struct Ending<'a> {
     driver: &'a Rc<Driver>,
     id: ConnectionId,
-    error: Option<String>,
+    error: Option<io::Error>,
     /// The node has given it up itself.
     known: bool,
 }
@@ -77,7 +88,7 @@ struct Ending<'a> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if !self.known {
-            self.driver.ended(self.id, self.error.as_deref());
+            self.driver.ended(self.id, self.error.as_ref());
         }
     }
 }
@@ -86,7 +97,7 @@ async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake
     let tls = match (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? {
         Next::StartTls(tls) => tls,
         Next::HandOver => {
-            driver.hand_over(id, |early| Transport::Plain(WithEarly::new(early, stream)));
+            driver.hand_over(id, |early| Carrier::Plain(WithEarly::new(early, stream)).into());
             return Ok(());
         }
         Next::Ended => return Ok(()),
@@ -98,9 +109,10 @@ async fn live(driver: &Rc<Driver>, id: ConnectionId, mut stream: TcpStream, wake
     if driver.node().is_data(id) {
         stream = stream.for_data();
     }
-    driver.with_node(|node, now| node.tls_established(now, id));
+    let exporter = stream.exporter()?;
+    driver.with_node(|node, now| node.tls_established(now, id, Some(&exporter)));
     if let Next::HandOver = (Carried { driver, id, wake, unflushed: false }).carry(&mut stream).await? {
-        driver.hand_over(id, |early| Transport::Secured(WithEarly::new(early, stream).into()));
+        driver.hand_over(id, |early| Carrier::Secured(WithEarly::new(early, stream).into()).into());
     }
     Ok(())
 }
@@ -131,7 +143,7 @@ enum Turn {
 
 impl Carried<'_> {
     /// Carries octets both ways until the peer ends the connection, TLS is to begin, or it is to be handed over.
-    async fn carry<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Next> {
+    async fn carry<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(&mut self, stream: &mut S) -> io::Result<Next> {
         let wake = self.wake;
         loop {
             if wake.last.get() && !self.unflushed && self.driver.node().output(self.id).is_empty() {
@@ -156,6 +168,12 @@ impl Carried<'_> {
                     }
                 }
                 () = wake.output.notified() => {}
+                () = wake.look.notified() => {
+                    let host_timeout = self.driver.config.host_timeout;
+                    if wake.looks.is_gone(stream.tcp(), host_timeout) {
+                        return Err(host::gone(host_timeout));
+                    }
+                }
             }
         }
     }
@@ -190,6 +208,7 @@ impl Carried<'_> {
         if octets.is_empty() {
             return Poll::Ready(Ok(Turn::Ended));
         }
+        self.wake.heard.set(true);
         self.wake.pass(false, octets);
         self.driver.with_node(|node, now| node.receive(now, self.id, octets));
         Poll::Ready(Ok(if octets.len() >= driver::READ / 2 { Turn::Filled } else { Turn::Moved }))
@@ -204,6 +223,23 @@ impl Carried<'_> {
             node.advance_output(self.id, octets);
         });
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream that TCP carries.
+trait OverTcp {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl OverTcp for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl OverTcp for Secured {
+    fn tcp(&self) -> &TcpStream {
+        self.socket()
     }
 }
 

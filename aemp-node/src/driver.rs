@@ -1,7 +1,7 @@
 //! What happens on the node's thread: one loop owns the node, and a local task each connection.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use aemp_proto::framing::{EncodeError, Framing, Limits, Packet};
 use aemp_proto::link::Role;
-use aemp_proto::names::PortId;
-use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
+use aemp_proto::names::{NodeId, PortId};
+use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -21,9 +21,10 @@ use crate::connection::{self, Wake};
 use crate::credentials::Credentials;
 use crate::data;
 use crate::handle::Command;
+use crate::rate::LogRate;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
-use crate::{addresses, socket};
+use crate::{addresses, host, socket};
 
 /// Drives the node: what the state machine asks for is done here.
 pub(crate) struct Driver {
@@ -42,8 +43,27 @@ pub(crate) struct Driver {
     /// When the timer wakes by itself: it is told of what comes before that only.
     armed: Cell<Duration>,
     events: broadcast::Sender<NodeEvent>,
-    /// Addresses of which a failure was told.
-    told: RefCell<BTreeSet<String>>,
+    /// Addresses of which a failure was told, oldest first.
+    told: RefCell<VecDeque<String>>,
+    /// How much is told of each kind of thing that others can cause.
+    rates: RefCell<BTreeMap<&'static str, Rc<LogRate>>>,
+    names: socket::Names,
+    /// The connection that is just being given up was ended by the other side.
+    left: Cell<bool>,
+}
+
+/// Addresses of which a failure is remembered to have been told.
+const TOLD: usize = 1_000;
+
+/// Warns, at a bounded rate for this text; beyond it the same is logged at the level debug.
+macro_rules! warn_at_a_rate {
+    ($driver:expr, $what:literal, $($fields:tt)*) => {
+        if $driver.may_warn($what) {
+            tracing::warn!($($fields)*, $what);
+        } else {
+            tracing::debug!($($fields)*, $what);
+        }
+    };
 }
 
 thread_local! {
@@ -80,6 +100,7 @@ pub(crate) fn run(
         };
         driver.with_node(|node, now| config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
         let timer = spawn_local(timer_task(driver.clone()));
+        spawn_local(look_task(Rc::downgrade(&driver)));
         let stopped = tokio::select! {
             stopped = take_commands(&driver, inbox) => stopped,
             // Without it the node would seem to live, and do nothing.
@@ -129,6 +150,7 @@ impl Driver {
         let mut settings = config.node.clone();
         let credentials = Credentials::new(config);
         credentials.put_into(&mut settings.link);
+        settings.link.exporter = true;
         let mut node = Node::new(settings, u128::from_ne_bytes(random), Duration::ZERO, unix);
         node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow)));
         let driver = Rc::new(Driver {
@@ -145,6 +167,9 @@ impl Driver {
             armed: Cell::new(Duration::ZERO),
             events,
             told: RefCell::default(),
+            rates: RefCell::default(),
+            names: socket::Names::new(),
+            left: Cell::new(false),
         });
         CURRENT
             .with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
@@ -191,6 +216,12 @@ impl Driver {
         let result = use_node(&mut self.node.borrow_mut(), self.start.elapsed());
         self.settle();
         result
+    }
+
+    /// Tells the node the time of day, which may have been set since.
+    fn follow_clock(&self) {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.node.borrow_mut().set_unix_time(self.start.elapsed(), unix);
     }
 
     /// Runs code in the node, in the name of nobody.
@@ -246,6 +277,9 @@ impl Driver {
             }
         }
         while let Some(event) = node.poll_event() {
+            if let NodeEvent::Up(peer) = &event {
+                self.tell_up(&node, peer);
+            }
             self.tell(event);
         }
         if node.has_work() || node.deadline().is_some_and(|deadline| deadline < self.armed.get()) {
@@ -254,32 +288,92 @@ impl Driver {
         }
     }
 
+    /// Logs who is connected, and how it has proven that: a secret that is to be dropped is one that nobody uses any more.
+    fn tell_up(&self, node: &Node, peer: &NodeId) {
+        let (own, how) = (self.config.node.link.node.as_str(), node.authenticated(peer));
+        let method = how.map(|(method, _)| method.name());
+        let secret = how.and_then(|(_, secret)| secret).map(|secret| if secret == 0 { "own" } else { "further" });
+        tracing::info!(node = own, %peer, method, secret, "connected");
+    }
+
     fn tell(&self, event: NodeEvent) {
         let node = self.config.node.link.node.as_str();
         match &event {
-            NodeEvent::Up(peer) => tracing::info!(node, %peer, "connected"),
+            NodeEvent::Up(_) => {}
             NodeEvent::Down(peer, reasons) => tracing::info!(node, %peer, %reasons, "the connection is lost"),
             NodeEvent::Unreachable(peer, reasons) => tracing::info!(node, %peer, %reasons, "not reached"),
-            NodeEvent::Refused { node: peer, address, error, .. } => {
+            NodeEvent::Refused { node: peer, address, from, reason, error } => {
                 let peer = peer.as_ref().map(ToString::to_string);
-                // Whoever runs the node should hear once that it does not reach what it was told to reach.
-                if address.clone().is_some_and(|address| self.told.borrow_mut().insert(address)) {
-                    tracing::warn!(node, peer, address, error, "no connection; this is told once for each address");
+                if let Some(from) = from {
+                    let is_usual = matches!(reason, Refusal::Superseded | Refusal::Unwanted);
+                    if is_usual || self.left.get() {
+                        // To look who is there, and to leave, is nothing unusual.
+                        tracing::info!(node, peer, from, error, "no connection");
+                    } else {
+                        warn_at_a_rate!(self, "a connection was refused", node, peer, from, error);
+                    }
+                } else if address.as_deref().is_some_and(|address| self.is_new(address)) {
+                    // The operator should hear once that the node does not reach what it was told to reach.
+                    warn_at_a_rate!(self, "no connection; this is told once for each address", node, peer, address, error);
                 } else {
                     tracing::info!(node, peer, address, error, "no connection");
                 }
             }
-            NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
-            NodeEvent::EntryRefused { node: peer, family, key, octets } => tracing::warn!(
-                node, %peer, %family, ?key, octets,
-                "an entry of the database is too large and is not kept: 524,288 octets at most [DB-30]"
+            NodeEvent::Denied { source, what, name } => {
+                warn_at_a_rate!(self, "another node may not do what it wants to do", node, %source, ?what, name);
+            }
+            NodeEvent::EntryRefused { node: peer, family, key, octets } => warn_at_a_rate!(
+                self,
+                "an entry of the database is too large and is not kept: 524,288 octets at most [DB-30]",
+                node,
+                %peer,
+                %family,
+                ?key,
+                octets
             ),
-            NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
-            NodeEvent::TaskFailed(failure) => tracing::warn!(node, ?failure, "code in the name of nobody failed"),
-            NodeEvent::Slow { port, time } => tracing::warn!(node, %port, ?time, "code of this port held up the node"),
+            NodeEvent::NotSent { to, error } => warn_at_a_rate!(self, "a message was not sent", node, %to, %error),
+            NodeEvent::CallFailed { source, failure } => {
+                warn_at_a_rate!(self, "a function failed", node, %source, ?failure);
+            }
+            NodeEvent::TaskFailed(failure) => {
+                warn_at_a_rate!(self, "a task that belongs to no port failed", node, ?failure);
+            }
+            NodeEvent::Slow { port, time } => {
+                warn_at_a_rate!(self, "code of this port held up the node", node, %port, ?time);
+            }
             other => tracing::debug!(node, ?other),
         }
         let _nobody_listens = self.events.send(event);
+    }
+
+    /// Whether a failure of this address was not told yet.
+    fn is_new(&self, address: &str) -> bool {
+        let mut told = self.told.borrow_mut();
+        let is_new = !told.iter().any(|told| told == address);
+        if is_new {
+            told.push_back(address.to_owned());
+            if told.len() > TOLD {
+                told.pop_front();
+            }
+        }
+        is_new
+    }
+
+    /// Whether a warning of this kind is logged now. Those that are not are counted, and the count is logged a second later.
+    pub(crate) fn may_warn(&self, what: &'static str) -> bool {
+        let rate = self.rates.borrow_mut().entry(what).or_default().clone();
+        let may = rate.take(std::time::Instant::now());
+        if !may && Rc::strong_count(&rate) == 2 {
+            let node = self.config.node.link.node.clone();
+            // The task holds the rate, so that there is one only.
+            spawn_local(async move {
+                sleep(LogRate::WINDOW).await;
+                if let Some(more) = rate.left_out(std::time::Instant::now()) {
+                    tracing::warn!(node = node.as_str(), "and {more} more like this: {what}");
+                }
+            });
+        }
+        may
     }
 
     /// Takes on a transport connection.
@@ -301,9 +395,14 @@ impl Driver {
     }
 
     /// Forgets a connection whose task has ended.
-    pub(crate) fn ended(self: &Rc<Self>, id: ConnectionId, error: Option<&str>) {
+    pub(crate) fn ended(self: &Rc<Self>, id: ConnectionId, error: Option<&io::Error>) {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         self.connections.borrow_mut().remove(&id);
-        self.with_node(|node, now| node.closed(now, id, error));
+        let left = error.is_none_or(|error| matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset));
+        self.left.set(left);
+        let text = error.map(ToString::to_string);
+        self.with_node(|node, now| node.closed(now, id, text.as_deref()));
+        self.left.set(false);
     }
 
     /// Goes on until the others have taken everything, or for so long.
@@ -350,12 +449,30 @@ async fn timer_task(driver: Rc<Driver>) {
                 }
             }
         }
+        driver.follow_clock();
         driver.with_node(Node::run);
     }
 }
 
+/// Has each connection looked at of which nothing was heard since the last time, and all streams that programs hold.
+async fn look_task(driver: Weak<Driver>) {
+    while let Some(driver) = driver.upgrade() {
+        let host_timeout = driver.config.host_timeout;
+        for wake in driver.connections.borrow().values() {
+            if !wake.heard.take() {
+                wake.look.notify_one();
+            }
+        }
+        driver.data.look(host_timeout);
+        driver.follow_clock();
+        drop(driver);
+        sleep(host::pause(host_timeout)).await;
+    }
+}
+
 async fn dial_task(driver: Rc<Driver>, dial: DialId, address: String) {
-    let connected = match socket::dial(&address, driver.config.node.connect_timeout).await {
+    let (is_own, patience) = (driver.config.seeds.contains(&address), driver.config.node.connect_timeout);
+    let connected = match socket::dial(&driver.names, &address, is_own, patience).await {
         Ok(stream) => driver.take_on(stream, Role::Opener, Some(dial)),
         Err(error) => Err(error),
     };

@@ -125,10 +125,12 @@
 //! # What is logged
 //!
 //! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
-//! that holds up the node, with its port (warn). A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
+//! that holds up the node, with its port (warn). Of warnings that others can cause, those of one kind come at a bounded [rate](LogRate); what is beyond it is
+//! logged at the level debug, and counted. What came from others is logged as it is: a subscriber that writes for people shows it [`Escaped`], and one that writes to a
+//! pipe or a disk does that on a thread of its own, so that the node does not wait for it. A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
 //! [`Node::catch_logs`] reads what they do.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod addresses;
@@ -139,11 +141,14 @@ mod data;
 mod database;
 mod driver;
 mod early;
+mod escape;
 mod events;
 mod handle;
+mod host;
 mod logs;
 mod mailbox;
 mod message;
+mod rate;
 mod services;
 mod socket;
 mod supervisor;
@@ -156,11 +161,13 @@ mod wire;
 pub use config::Config;
 pub use data::{AcceptError, DataError, DataListener, DataStream};
 pub use database::{DatabaseError, Entry, FamilyChanges};
+pub use escape::Escaped;
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, Stopped};
 pub use logs::{CAUGHT, CaughtLogs, LogLayer, LogLevel, LogLevelError, Record};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
+pub use rate::LogRate;
 pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, LocalError, LocalPort};
 pub use tls::{Certificates, CertificatesError, certificate_uri};

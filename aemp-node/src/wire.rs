@@ -6,6 +6,8 @@ use std::sync::Arc;
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
 use aemp_proto::line::{Greeting, Protocol};
 
+use crate::escape::Escaped;
+
 /// Gets each line and each message that passes. It runs on the node's thread and must not block for long.
 ///
 /// ```
@@ -98,7 +100,7 @@ impl Tapped {
             if self.is_data && matches!(stream.place, Place::Packets(_)) {
                 stream.place = Place::Lost;
             }
-            (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &printable(&text) });
+            (self.tap.0)(&Passed { node: &self.node, peer: &self.peer, sent, text: &Escaped(&text).to_string() });
         }
     }
 }
@@ -151,15 +153,6 @@ impl Stream {
         let data = if method.starts_with("hmac_") || method.starts_with("tls_") { shorten(data, 8) } else { "…".into() };
         format!("{method};{data};{rest}")
     }
-}
-
-/// What strangers send does not move anybody's cursor.
-fn printable(text: &str) -> String {
-    let escape = |c: char| match c {
-        c if c.is_control() => c.escape_default().collect(),
-        c => String::from(c),
-    };
-    text.chars().map(escape).collect()
 }
 
 fn shorten(text: &str, shown: usize) -> String {

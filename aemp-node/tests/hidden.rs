@@ -8,7 +8,7 @@ use support::{Running, aemp, output, seed, text};
 
 /// A node that does not listen, and is connected with these.
 fn hidden(seeds: &[&str]) -> Running {
-    let mut command = aemp(&["run", "--node-id", "hidden"]);
+    let mut command = aemp(&["run", "--offer-logs", "info", "--node-id", "hidden"]);
     for seed in seeds {
         command.args(["--seed", seed]);
     }

@@ -31,7 +31,7 @@ fn logs(test: &str) -> LogLayer {
     static LAYERS: OnceLock<BTreeMap<&str, LogLayer>> = OnceLock::new();
     let layers = LAYERS.get_or_init(|| {
         let tests = ["asking", "limit", "secure", "stopped", "idle", "circle"];
-        let layers: BTreeMap<_, _> = tests.map(|test| (test, LogLayer::new())).into();
+        let layers: BTreeMap<_, _> = tests.map(|test| (test, LogLayer::new().up_to(LogLevel::TRACE))).into();
         let sees = |test: &'static str| {
             // One wants to see what the nodes themselves log, too.
             move |metadata: &Metadata<'_>| metadata.target() == test || test == "circle" && metadata.target() != "stopped"

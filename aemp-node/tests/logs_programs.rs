@@ -61,13 +61,22 @@ fn the_records_of_three_nodes_are_shown_in_the_order_of_each_also_when_one_is_re
     const KNOCKS: usize = 30;
     let addresses = ["seed", "w1", "w2"].map(|node| (node, free_address()));
     let start = |node: &str, address: &str| {
-        let mut running =
-            Running::start(&mut aemp(&["run", "--node-id", node, "--bind", address, "--seed", &addresses[0].1]));
+        let mut running = Running::start(&mut aemp(&[
+            "run",
+            "--offer-logs",
+            "debug",
+            "--node-id",
+            node,
+            "--bind",
+            address,
+            "--seed",
+            &addresses[0].1,
+        ]));
         assert_eq!(running.line(), format!("ready {node} {address}"));
         running
     };
     let mut running: BTreeMap<_, _> = addresses.iter().map(|(node, address)| (*node, start(node, address))).collect();
-    let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--seed", &addresses[0].1])));
+    let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--level", "debug", "--seed", &addresses[0].1])));
     shown.asked(&["seed", "w1", "w2"]);
     let knock_everywhere = |shown: &mut Shown, round: &str| {
         for number in 0..KNOCKS {
@@ -89,7 +98,7 @@ fn the_records_of_three_nodes_are_shown_in_the_order_of_each_also_when_one_is_re
 
 #[test]
 fn a_node_that_offers_nothing_shows_nothing() {
-    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    let (_seed, address) = seed("127.0.0.1:0", &["--offer-logs", "debug"]);
     let quiet = free_address();
     let mut running =
         Running::start(&mut aemp(&["run", "--no-logs", "--node-id", "quiet", "--bind", &quiet, "--seed", &address]));
@@ -107,13 +116,17 @@ fn a_node_that_offers_nothing_shows_nothing() {
 #[test]
 fn a_line_has_the_time_the_node_the_level_and_the_text() {
     let (_seed, address) = seed("127.0.0.1:0", &[]);
-    let mut shown = Running::start(&mut aemp(&["log", "--level", "info", "--seed", &address]));
+    let mut shown = Running::start(&mut aemp(&["log", "--level", "trace", "--seed", &address]));
     assert!(shown.line().ends_with("Z seed info it was asked for its records"));
+    // That somebody looks and leaves is no warning, and the operator has asked for warnings only (LOG-15).
+    drop(raw(&address));
     knock(&address, "stranger");
     let line = shown.line();
     let fields: Vec<_> = line.splitn(4, ' ').collect();
-    assert_eq!((fields[0].len(), &fields[1..3]), ("2026-11-22T17:11:25.180Z".len(), &["seed", "info"][..]), "{line}");
-    assert!(fields[3].starts_with("no connection node=\"seed\" peer=\"stranger\" "), "{line}");
+    assert_eq!((fields[0].len(), &fields[1..3]), ("2026-11-22T17:11:25.180Z".len(), &["seed", "warn"][..]), "{line}");
+    let beginning = "a connection was refused node=\"seed\" peer=\"stranger\" from=\"127.0.0.1:";
+    assert!(fields[3].starts_with(beginning), "{line}");
+    assert!(fields[3].contains("wrong token"), "{line}");
     let wrong = support::output(&mut aemp(&["log", "--level", "loud", "--seed", &address]));
     assert_eq!(wrong.status.code(), Some(2));
     assert!(support::text(&wrong.stderr).contains("is no level: a number from 1 to 9"), "{}", support::text(&wrong.stderr));

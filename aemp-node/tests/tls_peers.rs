@@ -425,7 +425,8 @@ fn with_key_of(certificate: &str, key_of: &str) -> Arc<SingleCertAndKey> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_begins_tls_in_the_same_write_as_its_greeting_is_understood() {
     let (pem, authority) = (shared(), Authority::new());
-    let own = Certificates::issued(authority.issue_dns("seed.example").as_bytes(), authority.pem.as_bytes());
+    let own = Certificates::issued(authority.issue_dns("seed.example").as_bytes(), authority.pem.as_bytes())
+        .map(Certificates::any_name);
     let (node, _) = node(own.expect("all there").trust(pem.as_bytes()).expect("a certificate")).await;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate")).expect("an authority");
@@ -451,7 +452,8 @@ async fn a_client_that_begins_tls_in_the_same_write_as_its_greeting_is_understoo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_certificate_without_its_key_proves_nothing() {
     let (pinned, other, authority) = (shared(), shared(), Authority::new());
-    let own = Certificates::issued(authority.issue_dns("seed.example").as_bytes(), authority.pem.as_bytes());
+    let own = Certificates::issued(authority.issue_dns("seed.example").as_bytes(), authority.pem.as_bytes())
+        .map(Certificates::any_name);
     let (node, mut events) = node(own.expect("all there").trust(pinned.as_bytes()).expect("a certificate")).await;
     let provider = Arc::new(default_provider());
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {

@@ -93,6 +93,7 @@ fn a_shared_certificate_is_taken_outside_of_its_time_and_both_sides_are_told() {
     let folder = Folder::new("dates");
     for (years, what) in [([2000, 2001], "has expired"), ([2900, 2901], "is not valid yet")] {
         fs::write(folder.0.join("old.pem"), certificates::shared_for(years)).expect("it can be written");
+        fs::set_permissions(folder.0.join("old.pem"), fs::Permissions::from_mode(0o600)).expect("it is ours");
         let mut seed = folder.aemp(&["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
         let mut seed = Running::start(seed.args(["--cert", "old.pem"]).stderr(Stdio::piped()));
         let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
@@ -150,9 +151,9 @@ fn an_authority_issues_certificates_that_are_bound_to_their_nodes() {
     assert_eq!(["ca.pem.key", "ca.pem", "seed.pem"].map(|file| folder.mode(file)), [0o600, 0o644, 0o600]);
     // Later, others.
     assert_eq!(folder.run(&["gencert", "--ca", "ca.pem", "late"]), "made late.pem\n");
-    let (_seed, address) = folder.seed(&["--cert", "seed.pem", "--ca", "ca.pem", "--bind-names"]);
+    let (_seed, address) = folder.seed(&["--cert", "seed.pem", "--ca", "ca.pem"]);
     let call = |file, id| {
-        let options = ["--cert", file, "--ca", "ca.pem", "--bind-names", "--node-id", id];
+        let options = ["--cert", file, "--ca", "ca.pem", "--node-id", id];
         [&["cal", "--seed", &address][..], &options, &["seed#echo", "back"]].concat()
     };
     assert_eq!(folder.run(&call("worker_1.pem", "worker/1")), BACK);

@@ -487,3 +487,56 @@ fn an_idle_link_is_small() {
     let (opener, _) = up(config("a"), config("b"));
     assert!(size_of_val(&opener) <= 1024, "{} octets", size_of_val(&opener));
 }
+
+/// Two sides within TLS, with the secret as the proof.
+fn within_tls(bind: [bool; 2]) -> [Link; 2] {
+    let mut bind = bind.iter();
+    [("a", Role::Opener), ("b", Role::Acceptor)].map(|(name, role)| {
+        let mut config = config(name);
+        (config.tls, config.exporter) = (Tls::Required, *bind.next().expect("two"));
+        (config.send, config.accept) = (vec![Method::HmacSha3_512], vec![Method::HmacSha3_512]);
+        link(config, role)
+    })
+}
+
+/// Brings both within TLS, as if by these two connections.
+fn secure([a, b]: &mut [Link; 2], exporters: [[u8; 32]; 2]) {
+    for _ in 0..2 {
+        let (from_a, from_b) = (take(a), take(b));
+        for (link, octets) in [(&mut *a, from_b), (&mut *b, from_a)] {
+            if link.receive(&octets, |_| {}).expect("a greeting") == Some(Event::Greeted) {
+                assert!(matches!(link.accept(), Ok(Accepted::StartTls(_))));
+            }
+        }
+    }
+    for (link, exporter) in [a, b].into_iter().zip(exporters) {
+        link.tls_established_with(&exporter).expect("it stands");
+    }
+}
+
+#[test]
+fn who_sits_between_two_tls_connections_cannot_pass_tokens_on() {
+    for bind in [[true, true], [true, false], [false, true], [false, false]] {
+        for exporters in [[[1; 32], [1; 32]], [[1; 32], [2; 32]]] {
+            let mut links = within_tls(bind);
+            secure(&mut links, exporters);
+            let [a, b] = &mut links;
+            let outcome = run(a, b, &[usize::MAX]).map(drop);
+            let is_refused = matches!(outcome, Err(Error::Misbehaved(PeerMisbehaved::WrongToken { .. })));
+            let is_bound = bind == [true, true];
+            assert_eq!(is_refused, is_bound && exporters[0] != exporters[1], "AUTH-27, AUTH-28: {bind:?}, {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_announces_the_exporter_is_given_it() {
+    let mut links = within_tls([true, true]);
+    let [a, b] = &mut links;
+    let (from_a, from_b) = (take(a), take(b));
+    for (link, octets) in [(&mut *a, from_b), (&mut *b, from_a)] {
+        link.receive(&octets, |_| {}).expect("a greeting");
+        let _tls = link.accept().expect("it may go on");
+    }
+    assert_eq!(a.tls_established(), Err(ApiMisuse::OutOfTurn("tls_established").into()), "AUTH-28");
+}

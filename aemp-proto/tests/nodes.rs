@@ -429,3 +429,26 @@ fn a_name_of_the_generated_form_cannot_be_taken() {
         assert_eq!(context.named_port(&next, |_, _| Ok(())), None, "SPAWN-3");
     });
 }
+
+#[test]
+fn the_time_of_a_node_follows_the_clock_of_its_system() {
+    let (mut world, a, b) = two();
+    let ask = |world: &mut World| {
+        let answers = log();
+        with(world, a, |context| {
+            let reply = context.port(noting(&answers));
+            context.send(&port("b"), &("time", reply)).expect("small");
+        });
+        world.settle();
+        match &heard(&answers)[..] {
+            [Value::Array(answer)] => answer.last().cloned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for unix in [5_000_000, 1_000] {
+        let now = world.now;
+        world.node(b).set_unix_time(now, Duration::from_secs(unix));
+        let Some(Value::Float(time)) = ask(&mut world) else { panic!("NODE-5: no time") };
+        assert!((time - unix as f64).abs() < 60.0, "NODE-20: {time} is not {unix}");
+    }
+}

@@ -13,7 +13,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::{Arrived, DataStream, Transport};
+use super::{Arrived, Carrier, DataStream, Transport};
 use crate::driver::{self, Driver};
 use crate::handle::{Calling, Node, SendError, Stopped};
 use crate::message::Message;
@@ -135,9 +135,9 @@ fn within(driver: &Driver, function: &str, arguments: Vec<u8>) -> Result<Transpo
     let (here, there) = tokio::io::duplex(AHEAD);
     let peer = &driver.config.node.link.node;
     let arguments = Message::of_packet(peer, arguments);
-    let arrived = Arrived { peer: peer.clone(), transport: Transport::Within(there), arguments };
+    let arrived = Arrived { peer: peer.clone(), transport: Carrier::Within(there).into(), arguments };
     if driver.data.give(function, arrived) {
-        Ok(Transport::Within(here))
+        Ok(Carrier::Within(here).into())
     } else {
         let text = "no function of that name takes data connections here";
         Err(DataError::Failed(Reasons::new(["AnyEvent::MP::DataConn", text])))

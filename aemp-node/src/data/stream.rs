@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,10 +13,23 @@ use tokio::net::TcpStream;
 
 use crate::early::WithEarly;
 use crate::handle::Node;
+use crate::host::Watched;
 use crate::tls::Secured;
 
+/// A data connection, and who looks after its host.
+pub(crate) struct Transport {
+    carrier: Carrier,
+    pub(super) watched: Option<Arc<Watched>>,
+}
+
+impl From<Carrier> for Transport {
+    fn from(carrier: Carrier) -> Self {
+        Transport { carrier, watched: None }
+    }
+}
+
 /// What carries a data connection.
-pub(crate) enum Transport {
+pub(crate) enum Carrier {
     Plain(WithEarly<TcpStream>),
     Secured(Box<WithEarly<Secured>>),
     /// Both ends are in this process.
@@ -23,22 +37,43 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// What is under it, if that is TCP.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match &self.carrier {
+            Carrier::Plain(stream) => Some(stream.get_ref()),
+            Carrier::Secured(stream) => Some(stream.get_ref().socket()),
+            Carrier::Within(_) => None,
+        }
+    }
+
     /// Closes it so that the other side sees an error, and no end (`DATA-27`).
     pub(super) fn reset(self) {
-        let socket = match &self {
-            Transport::Plain(stream) => stream.get_ref(),
-            Transport::Secured(stream) => stream.get_ref().socket(),
-            Transport::Within(_) => return,
-        };
-        // If even that fails, the connection has ended already.
-        let _ended = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        if let Some(socket) = self.tcp() {
+            // If even that fails, the connection has ended already.
+            let _ended = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// What a program hears of its stream: if its host has gone, that, and no end.
+    fn heard<T>(&self, result: Poll<io::Result<T>>, is_end: impl FnOnce(&T) -> bool) -> Poll<io::Result<T>> {
+        let is_gone = || self.watched.as_ref().is_some_and(|watched| watched.is_gone());
+        match &result {
+            Poll::Pending => result,
+            Poll::Ready(Ok(what)) if !is_end(what) => result,
+            Poll::Ready(_) if is_gone() => {
+                let text = "the host at the other end of the stream has acknowledged nothing for too long";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+            }
+            Poll::Ready(_) => result,
+        }
     }
 }
 
 /// A stream of octets to and from a program on another node: [`Node::data_connect`], [`Node::data_accept`].
 ///
 /// Each direction ends by itself: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) says that all has been written, and the other direction goes on. A
-/// stream that is slow to be read holds up whoever writes; nothing gathers but in the buffers of the system. It is independent of the connection that
+/// stream that is slow to be read holds up whoever writes, for as long as it takes: a stream is given up only when the *host* at the other end acknowledges nothing for
+/// [`host_timeout`](crate::Config::host_timeout). Nothing gathers but in the buffers of the system. It is independent of the connection that
 /// carries messages, and stays when that is lost. It keeps its node alive, and is cut off when that is [stopped](Node::stop).
 ///
 /// When it is dropped, it is closed. Inside TLS the other side then knows whether all had been written: a direction that ends without `shutdown` is
@@ -68,7 +103,7 @@ impl DataStream {
 
     /// Whether it is inside TLS.
     pub fn is_secured(&self) -> bool {
-        matches!(self.transport, Transport::Secured(_))
+        matches!(self.transport.carrier, Carrier::Secured(_))
     }
 
     /// Gives the stream up so that the other side sees an error, and no end: for when what was being sent cannot be completed. What is under way is lost.
@@ -80,26 +115,30 @@ impl DataStream {
 /// Does the same with whatever carries the stream.
 macro_rules! of_transport {
     ($self:expr, $stream:ident => $what:expr) => {
-        match &mut $self.get_mut().transport {
-            Transport::Plain($stream) => $what,
-            Transport::Secured(stream) => {
+        match &mut $self.transport.carrier {
+            Carrier::Plain($stream) => $what,
+            Carrier::Secured(stream) => {
                 let $stream = &mut **stream;
                 $what
             }
-            Transport::Within($stream) => $what,
+            Carrier::Within($stream) => $what,
         }
     };
 }
 
 impl AsyncRead for DataStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        of_transport!(self, stream => Pin::new(stream).poll_read(context, buffer))
+        let (this, before) = (self.get_mut(), buffer.filled().len());
+        let result = of_transport!(this, stream => Pin::new(stream).poll_read(context, buffer));
+        this.transport.heard(result, |()| buffer.filled().len() == before)
     }
 }
 
 impl AsyncWrite for DataStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        of_transport!(self, stream => Pin::new(stream).poll_write(context, octets))
+        let this = self.get_mut();
+        let result = of_transport!(this, stream => Pin::new(stream).poll_write(context, octets));
+        this.transport.heard(result, |_| false)
     }
 
     fn poll_write_vectored(
@@ -107,18 +146,24 @@ impl AsyncWrite for DataStream {
         context: &mut Context<'_>,
         octets: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        of_transport!(self, stream => Pin::new(stream).poll_write_vectored(context, octets))
+        let this = self.get_mut();
+        let result = of_transport!(this, stream => Pin::new(stream).poll_write_vectored(context, octets));
+        this.transport.heard(result, |_| false)
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self.transport, Transport::Plain(_))
+        matches!(self.transport.carrier, Carrier::Plain(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_transport!(self, stream => Pin::new(stream).poll_flush(context))
+        let this = self.get_mut();
+        let result = of_transport!(this, stream => Pin::new(stream).poll_flush(context));
+        this.transport.heard(result, |()| false)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_transport!(self, stream => Pin::new(stream).poll_shutdown(context))
+        let this = self.get_mut();
+        let result = of_transport!(this, stream => Pin::new(stream).poll_shutdown(context));
+        this.transport.heard(result, |()| false)
     }
 }

@@ -28,9 +28,9 @@ pub const CAUGHT: &str = "aemp_node::caught";
 /// Hands the `tracing` events of this program to its nodes that [offer](crate::Node::offer_logs) them. It waits for nobody: what is too much for
 /// a node is counted, and whoever catches its records is told how many were lost.
 ///
-/// A record has the event's time, target, level, message and fields, and nothing of its spans. It is made only if somebody wants its level.
-/// To offer less, filter it as any layer. All clones are the same layer.
-#[derive(Clone, Default)]
+/// A record has the event's time, target, level, message and fields, and nothing of its spans. It is made only if somebody wants its level, and that is not
+/// beyond what may be offered: [`LogLevel::INFO`], unless [`up_to`](Self::up_to) says otherwise (`LOG-15`). All clones are the same layer.
+#[derive(Clone)]
 pub struct LogLayer {
     shared: Arc<Shared>,
 }
@@ -42,8 +42,9 @@ impl fmt::Debug for LogLayer {
     }
 }
 
-#[derive(Default)]
 struct Shared {
+    /// The least important level that is offered.
+    offered: AtomicU8,
     /// The least important level that anyone wants; 0 if nobody wants any.
     wanted: AtomicU8,
     sources: RwLock<Vec<Weak<Source>>>,
@@ -93,7 +94,17 @@ pub(super) fn without_records<R>(code: impl FnOnce() -> R) -> R {
 impl LogLayer {
     /// A layer that no node offers yet.
     pub fn new() -> Self {
-        LogLayer::default()
+        let shared =
+            Shared { offered: AtomicU8::new(LogLevel::INFO.number()), wanted: AtomicU8::new(0), sources: RwLock::default() };
+        LogLayer { shared: Arc::new(shared) }
+    }
+
+    /// Offers records of this level and of more important ones, and no others, whatever is asked for. Give it the level that is logged here: what its
+    /// operator has not asked for is nobody else's either. It counts from the next time on that a node asks.
+    #[must_use]
+    pub fn up_to(self, level: LogLevel) -> Self {
+        self.shared.offered.store(level.number(), Ordering::Relaxed);
+        self
     }
 
     /// Begins to gather records for a node, once it wants some.
@@ -106,6 +117,12 @@ impl LogLayer {
         });
         self.shared.sources.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&source));
         source
+    }
+}
+
+impl Default for LogLayer {
+    fn default() -> Self {
+        LogLayer::new()
     }
 }
 
@@ -148,7 +165,8 @@ impl Source {
 
     /// From now on the node wants records up to this level; none, if there is none.
     pub(super) fn want(&self, level: Option<LogLevel>) {
-        self.wanted.store(level.map_or(0, LogLevel::number), Ordering::Relaxed);
+        let offered = self.layer.offered.load(Ordering::Relaxed);
+        self.wanted.store(level.map_or(0, LogLevel::number).min(offered), Ordering::Relaxed);
         let mut sources = self.layer.sources.write().unwrap_or_else(PoisonError::into_inner);
         sources.retain(|source| source.strong_count() > 0);
         let all = sources.iter().filter_map(Weak::upgrade).map(|source| source.wanted.load(Ordering::Relaxed));
@@ -217,8 +235,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_gets_records_that_the_operator_has_not_asked_for() {
+        for (layer, expected) in [(LogLayer::new(), 2), (LogLayer::new().up_to(LogLevel::WARN), 1)] {
+            let source = layer.source();
+            source.want(Some(LogLevel::TRACE));
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {
+                tracing::warn!("offered");
+                tracing::info!("offered unless less is");
+                tracing::debug!("not offered");
+                tracing::trace!("not offered");
+            });
+            assert_eq!(texts(&source).len(), expected, "LOG-15");
+        }
+    }
+
+    #[test]
     fn nothing_waits_and_nothing_grows_where_no_node_takes_records() {
-        let layer = LogLayer::new();
+        let layer = LogLayer::new().up_to(LogLevel::TRACE);
         let source = layer.source();
         source.want(Some(LogLevel::TRACE));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {

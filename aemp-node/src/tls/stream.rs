@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use aemp_proto::auth::Exporter;
 use rustls::ConnectionCommon;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -30,6 +31,20 @@ impl Secured {
     pub(crate) fn for_data(mut self) -> Self {
         self.is_data = true;
         self
+    }
+
+    /// What both ends of this TLS connection know, and no other: the channel binding of RFC 9266 (`AUTH-27`).
+    ///
+    /// # Errors
+    ///
+    /// When this TLS has none, which no TLS does that is allowed here.
+    pub(crate) fn exporter(&self) -> io::Result<Exporter> {
+        const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+        let exporter = match &self.stream {
+            TlsStream::Client(stream) => stream.get_ref().1.export_keying_material([0; 32], LABEL, Some(&[])),
+            TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], LABEL, Some(&[])),
+        };
+        exporter.map_err(io::Error::other)
     }
 
     /// The socket under it.

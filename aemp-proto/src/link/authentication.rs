@@ -34,7 +34,8 @@ impl Link {
         let no_method = || Error::from(PeerIncompatible::NoCommonMethod { offered: peer.methods.join(",").as_str().into() });
         let method = self.config.choose_method(&peer.methods, self.tls).ok_or_else(no_method)?;
         let transcript = Transcript { own: self.own.lines(), other: self.peer.lines() };
-        let token = method.token(&transcript, self.config.secrets().nth(self.proven)).ok_or_else(no_method)?;
+        let secret = self.config.secrets().nth(self.proven);
+        let token = method.token_within(&transcript, self.exporter.as_ref(), secret).ok_or_else(no_method)?;
         *authenticated = true;
         self.token_in_output = true;
         // So that no copy of the token is left behind by growing.
@@ -73,7 +74,7 @@ impl Link {
             return Err(PeerMisbehaved::MethodRequiresTls { method: line.method.into() }.into());
         }
         let transcript = Transcript { own: self.peer.lines(), other: self.own.lines() };
-        let is_right = |secret| method.verify(line.token, &transcript, secret);
+        let is_right = |secret| method.verify_within(line.token, &transcript, self.exporter.as_ref(), secret);
         // Which secret it was, we answer with (`SEC-7`).
         self.proven = match self.config.secrets().position(|secret| is_right(Some(secret))) {
             Some(proven) => proven,

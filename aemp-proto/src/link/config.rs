@@ -39,6 +39,9 @@ pub struct Config {
     pub send_framings: Option<Vec<Framing>>,
     /// Whether TLS is wanted.
     pub tls: Tls,
+    /// Binds the tokens within TLS to the TLS connection, where the peer does so, too (`AUTH-27`). Off by default: the owner has to give what TLS
+    /// exports, with [`Link::tls_established_with`](super::Link::tls_established_with).
+    pub exporter: bool,
     /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
     pub keys: BTreeMap<String, String>,
     /// The words of other protocols `aemp-WORD` that openers may name to this node, where it accepts (`GREET-4`); none by default. Of such a
@@ -81,6 +84,7 @@ impl Config {
             framings: Framing::DEFAULT.into(),
             send_framings: None,
             tls: Tls::Off,
+            exporter: false,
             keys: BTreeMap::from([("provider".into(), concat!("aemp-proto-", env!("CARGO_PKG_VERSION")).into())]),
             protocols: Vec::new(),
             limits: Limits::default(),
@@ -109,6 +113,9 @@ impl Config {
     ) -> Greeting {
         if self.tls != Tls::Off {
             keys.insert("tls".into(), "1.0".into());
+            if self.exporter {
+                keys.insert("exporter".into(), "1".into());
+            }
         }
         if let Some(address) = peer_address {
             keys.insert("peeraddr".into(), address.into());

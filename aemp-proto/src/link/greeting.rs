@@ -49,7 +49,7 @@ impl OwnGreeting {
         random: [u8; 32],
         peer_address: Option<&str>,
     ) -> Result<Self, Error> {
-        let reserved = keys.contains_key("tls") || keys.contains_key("peeraddr");
+        let reserved = ["tls", "exporter", "peeraddr"].iter().any(|key| keys.contains_key(*key));
         let nonce: Vec<u8> = random
             .iter()
             .flat_map(|octet| [octet >> 4, octet & 15])
@@ -57,7 +57,7 @@ impl OwnGreeting {
             .collect();
         let greeting = config.greeting(protocol, keys, peer_address);
         if reserved {
-            return Err(ApiMisuse::OwnGreeting("the keys tls and peeraddr are not free").into());
+            return Err(ApiMisuse::OwnGreeting("the keys tls, exporter and peeraddr are not free").into());
         }
         let own = Self::exact(greeting.to_string().as_bytes(), &nonce)?;
         if own.greeting != greeting {

@@ -21,7 +21,7 @@ use core::time::Duration;
 use serde::Serialize;
 use zeroize::Zeroize;
 
-use crate::auth::Method;
+use crate::auth::{Exporter, Method};
 use crate::error::{ApiMisuse, Error, LimitExceeded, Lost, PeerIncompatible, PeerMisbehaved, Phase};
 use crate::framing::{Framing, Limits, Packet, Scan, Scanner};
 use crate::line::{self, Greeting, MAX_LINE, Protocol};
@@ -36,6 +36,8 @@ pub struct Link {
     peer: PeerGreeting,
     state: State,
     tls: bool,
+    /// What binds the tokens to TLS, if both sides want that.
+    exporter: Option<Exporter>,
     /// Which of the secrets the peer has.
     proven: usize,
     /// Octets that have arrived and are not done with, behind those that are.
@@ -94,6 +96,7 @@ impl Link {
             peer: PeerGreeting::default(),
             state: State::Greeting,
             tls: false,
+            exporter: None,
             proven: 0,
             held: Vec::new(),
             done: 0,
@@ -150,6 +153,17 @@ impl Link {
             State::Up { method, .. } | State::Stream { method } => Some(method),
             _ => None,
         }
+    }
+
+    /// Which of the secrets that are accepted the peer has, once it is up by a method that needs one: 0 is our own, then come the
+    /// [further](Config::further_secrets) ones.
+    pub fn secret(&self) -> Option<usize> {
+        self.method().filter(|method| method.requires_secret()).map(|_| self.proven)
+    }
+
+    /// Whether the peer has greeted, wants TLS, and we do not.
+    fn misses_tls(&self) -> bool {
+        self.peer().is_some_and(Greeting::wants_tls) && !self.own.greeting.wants_tls()
     }
 
     /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
@@ -368,6 +382,9 @@ impl Link {
         let hint = match (&self.state, self.role) {
             (State::Ended, _) => return Err(ApiMisuse::Ended.into()),
             (State::Greeting, _) if self.peer.greeting.is_none() && self.held.is_empty() => ": is that an AEMP node?",
+            (State::Authenticating { authenticated: true, .. }, _) if self.misses_tls() => {
+                ", after ours: the peer wants TLS, and this side has no certificate for that; or the secret is wrong"
+            }
             (State::Authenticating { authenticated: true, .. }, _) => {
                 ", after ours: the secret is wrong, or the peer does not want this node"
             }
@@ -413,10 +430,34 @@ impl Link {
     /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun, or the greeting is still in
     /// the output: it would go out inside TLS.
     pub fn tls_established(&mut self) -> Result<(), Error> {
+        if self.binds_to_tls() {
+            return Err(ApiMisuse::OutOfTurn("tls_established").into());
+        }
+        self.within_tls(None)
+    }
+
+    /// The same, with the channel binding `tls-exporter` of that TLS connection: the octets that it exports under the label `EXPORTER-Channel-Binding`
+    /// with an empty context (RFC 9266). If both sides have announced [it](Config::exporter), the tokens are bound to it (`AUTH-27`).
+    ///
+    /// # Errors
+    ///
+    /// As for [`tls_established`](Self::tls_established), which is for links that do not announce it.
+    pub fn tls_established_with(&mut self, exporter: &Exporter) -> Result<(), Error> {
+        let exporter = self.binds_to_tls().then_some(*exporter);
+        self.within_tls(exporter)
+    }
+
+    /// Whether both sides have said that they bind their tokens to TLS.
+    fn binds_to_tls(&self) -> bool {
+        let binds = |greeting: &Greeting| greeting.keys.get("exporter").is_some_and(|value| value == "1");
+        binds(&self.own.greeting) && self.peer().is_some_and(binds)
+    }
+
+    fn within_tls(&mut self, exporter: Option<Exporter>) -> Result<(), Error> {
         if !matches!(self.state, State::Securing) || !self.output().is_empty() {
             return Err(ApiMisuse::OutOfTurn("tls_established").into());
         }
-        self.tls = true;
+        (self.tls, self.exporter) = (true, exporter);
         let begun = self.begin_authentication();
         if begun.is_err() {
             self.end();

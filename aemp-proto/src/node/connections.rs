@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::peer::PeerState;
 use super::seed::Dial;
 use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent, Refusal};
+use crate::auth::{Exporter, Method};
 use crate::error::{Error, LimitExceeded};
 use crate::line::Protocol;
 use crate::link::{Event, Link, OwnGreeting, Role};
@@ -63,6 +64,20 @@ impl Node {
         Ok(id)
     }
 
+    /// Tells the time of day, which may have been set since (`NODE-20`): it counts for what the node says of it from then on.
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use aemp_proto::{link, names::NodeId, node::{Node, NodeConfig}};
+    /// # let config = NodeConfig::new(link::Config::new(NodeId::new("a").unwrap()));
+    /// let second = Duration::from_secs(1);
+    /// let mut node = Node::new(config, 0, second, 1_000 * second);
+    /// node.set_unix_time(5 * second, 2_000 * second);
+    /// ```
+    pub fn set_unix_time(&mut self, now: Duration, unix: Duration) {
+        self.core.unix = unix.saturating_sub(now);
+    }
+
     /// Tells that an address could not be reached.
     pub fn dial_failed(&mut self, now: Duration, dial: DialId, error: &str) {
         self.core.now = now;
@@ -83,11 +98,17 @@ impl Node {
         self.settle();
     }
 
-    /// Tells that TLS stands on a connection, with a certificate of the peer's that is trusted (`TLS-5`).
-    pub fn tls_established(&mut self, now: Duration, id: ConnectionId) {
+    /// Tells that TLS stands on a connection, with a certificate of the peer's that is trusted (`TLS-5`), and what it
+    /// [exports](crate::link::Link::tls_established_with), if the configuration says that tokens are bound to that.
+    pub fn tls_established(&mut self, now: Duration, id: ConnectionId, exporter: Option<&Exporter>) {
         self.core.now = now;
         if let Some(connection) = self.connections.get_mut(&id) {
-            match connection.link.tls_established() {
+            let link = &mut connection.link;
+            let established = match exporter {
+                Some(exporter) => link.tls_established_with(exporter),
+                None => link.tls_established(),
+            };
+            match established {
                 Ok(()) => {
                     self.writable.push_back(id);
                     self.begin_turn();
@@ -102,6 +123,15 @@ impl Node {
     /// The node that the other side of a connection says it is, once it has greeted. Before the connection is up nothing proves that.
     pub fn greeted_as(&self, id: ConnectionId) -> Option<&NodeId> {
         self.connections.get(&id)?.node.as_ref()
+    }
+
+    /// How a node has authenticated to which there is a connection: by which method, and with which of the secrets, if that needs one: 0 is our own,
+    /// then come the [further](crate::link::Config::further_secrets) ones.
+    pub fn authenticated(&self, node: &NodeId) -> Option<(Method, Option<usize>)> {
+        self.connections_of(node).find_map(|(_, connection)| {
+            let link = &connection.link;
+            Some((link.method().filter(|_| link.is_up())?, link.secret()))
+        })
     }
 
     /// Whether octets of a connection would be of use now; if not, better leave them with the transport. The answer changes from no to yes
@@ -127,7 +157,9 @@ impl Node {
     fn end(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let ended = connection.link.end_of_input();
-        let text = match (connection.ended.take().flatten(), ended) {
+        let text: String = match (connection.ended.take().flatten(), ended) {
+            // What the system says is less than what is known of the handshake.
+            (Some(error), Err(Error::Lost(lost))) => alloc::format!("{error}{}", lost.hint),
             (Some(error), _) => error,
             (None, Err(error)) => error.to_string(),
             (None, Ok(())) => String::from("Unexpected end-of-file"),

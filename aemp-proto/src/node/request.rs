@@ -155,7 +155,8 @@ fn is_for_a_port(mut request: Elements<'_>) -> bool {
 
 fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
-    let known = KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name) || core.functions.has(&name);
+    let is_registered = core.functions.has(&name) || core.data.has_function(&name);
+    let known = is_registered || KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name);
     core.answer(&to, elements, &[Tail::Text(if known { "1" } else { "" })]);
 }
 

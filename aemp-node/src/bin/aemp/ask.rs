@@ -6,6 +6,7 @@ use aemp_node::proto::value::Value;
 use clap::Args;
 use serde::Serialize;
 
+use crate::lines::escaped_json;
 use crate::options::{Join, seconds};
 use crate::{Failure, say, tell};
 
@@ -45,7 +46,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(values: &T) -> Result<String, Failure>
     let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
     // As the only element of a packet, without its brackets.
     Framing::Json.encode(&(values,), &unlimited, &mut out).map_err(Failure::refused)?;
-    Ok(String::from_utf8_lossy(&out[1..out.len() - 1]).into_owned())
+    Ok(escaped_json(&String::from_utf8_lossy(&out[1..out.len() - 1])))
 }
 
 pub(crate) async fn snd(join: Join, message: Message) -> Result<(), Failure> {

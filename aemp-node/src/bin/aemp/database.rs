@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aemp_node::Node;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::value::Value;
+use aemp_node::{Escaped, Node};
 use clap::Subcommand;
 use tokio::time::timeout;
 
@@ -89,7 +89,12 @@ pub(crate) async fn nodes(join: Join, as_json: bool) -> Result<(), Failure> {
             _ => Vec::new(),
         };
         let addresses = if addresses.is_empty() { "does not listen".into() } else { addresses.join(" ") };
-        say(format_args!("{node}  {addresses}{}", if globals.contains(&node) { "  global" } else { "" }))?;
+        say(format_args!(
+            "{}  {}{}",
+            Escaped(&node),
+            Escaped(addresses),
+            if globals.contains(&node) { "  global" } else { "" }
+        ))?;
     }
     Ok(())
 }
@@ -104,7 +109,7 @@ impl Verb {
                 let value = all.get(&key).ok_or_else(|| Failure::refused(format!("there is no {key:?} in {family}")))?;
                 say(json(value)?)
             }
-            Verb::Keys { family } => answered(own.db_keys(&family)).await?.iter().try_for_each(say),
+            Verb::Keys { family } => answered(own.db_keys(&family)).await?.iter().try_for_each(|key| say(Escaped(key))),
             Verb::Values { family } => {
                 answered(own.db_values(&family)).await?.iter().try_for_each(|value| say(json(value)?))
             }
@@ -119,35 +124,65 @@ impl Verb {
             }
             Verb::Set { family, key, value, node: Some(node) } => {
                 let value = element(&value)?;
-                in_name_of(&own, &node, "db_set", vec![family.into(), key.into(), value]).await
+                let arguments = vec![family.as_str().into(), key.as_str().into(), value.clone()];
+                let node = in_name_of(&own, &node, "db_set", arguments).await?;
+                let is_set = |entries: &BTreeMap<_, _>| entries.get(&key).is_some_and(|found| is_like(found, &value));
+                until(&own, &family, &node, is_set).await
             }
             Verb::Del { family, keys, node } => {
-                let arguments = std::iter::once(family).chain(keys).map(Value::from).collect();
-                in_name_of(&own, &node, "db_del", arguments).await
+                let names = std::iter::once(&family).chain(&keys);
+                let arguments = names.map(|name| Value::from(name.as_str())).collect();
+                let node = in_name_of(&own, &node, "db_del", arguments).await?;
+                until(&own, &family, &node, |entries| keys.iter().all(|key| !entries.contains_key(key))).await
             }
             Verb::Watch { family } => watch(&own, &family).await,
         }
     }
 }
 
-/// Has another node call a function of the database.
-async fn in_name_of(own: &Node, node: &str, function: &str, mut arguments: Vec<Value>) -> Result<(), Failure> {
+/// Has another node call a function of the database. It is not asked first whether it has that: a node of the reference says no before the first call.
+async fn in_name_of(own: &Node, node: &str, function: &str, mut arguments: Vec<Value>) -> Result<NodeId, Failure> {
     let node = NodeId::new(node).map_err(|error| Failure::usage(format!("--node {node}: {error}")))?;
     let port = node.port("");
-    let (known,): (bool,) = {
-        // `can` takes the port for the answer behind the name.
-        let answer = own.call(&port, &("can", function), None).await.map_err(Failure::refused)?;
-        answer.decode().map_err(Failure::refused)?
-    };
-    if !known {
-        return Err(Failure::refused(format!(
-            "{node} has no function {function}: run it with --service database to let others change its entries"
-        )));
-    }
     arguments.insert(0, function.into());
     own.with(move |context| context.send(&port, &arguments)).await.map_err(Failure::refused)?.map_err(Failure::refused)?;
     // An echo comes back only when everything before it has arrived.
-    own.call(&node.port(""), &"snd", None).await.map(drop).map_err(Failure::refused)
+    own.call(&node.port(""), &"snd", None).await.map_err(Failure::refused)?;
+    Ok(node)
+}
+
+/// Waits until a family is as another node was asked to make it: nothing else tells that it has.
+async fn until(
+    own: &Node,
+    family: &str,
+    node: &NodeId,
+    done: impl Fn(&BTreeMap<String, Value>) -> bool,
+) -> Result<(), Failure> {
+    /// How long the change may take on its way.
+    const ON_ITS_WAY: Duration = Duration::from_secs(5);
+    let mut changes = own.db_watch(family).await.map_err(Failure::refused)?;
+    let mut entries = BTreeMap::new();
+    let seen = async {
+        while let Some(change) = changes.next().await {
+            entries.extend(change.added);
+            entries.extend(change.changed);
+            change.deleted.iter().for_each(|key| drop(entries.remove(key)));
+            if done(&entries) {
+                return true;
+            }
+        }
+        false
+    };
+    if timeout(ON_ITS_WAY, seen).await == Ok(true) {
+        return Ok(());
+    }
+    let way = "a node that runs `aemp` does it with --service database, and changes only entries that it has set";
+    Err(Failure::refused(format!("{node} has not done it: {way}")))
+}
+
+/// Whether two values are the same to people: some nodes write texts as octets, and numbers as texts.
+fn is_like(one: &Value, other: &Value) -> bool {
+    one == other || one.text().is_some() && one.text() == other.text() || json(one).ok() == json(other).ok()
 }
 
 async fn watch(own: &Node, family: &str) -> Result<(), Failure> {

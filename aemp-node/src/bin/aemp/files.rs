@@ -1,26 +1,36 @@
 //! The service `files`: sends and takes files over data connections. A worked example of [`Node::data_accept`].
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use aemp_node::{DataListener, DataStream, Message, Node};
+use aemp_node::proto::names::NodeId;
+use aemp_node::{DataListener, DataStream, LogRate, Message, Node};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::Failure;
+use crate::part::{self, Part};
+use crate::pipe::REASONS;
 use crate::progress::Progress;
 
 /// Files that are sent or taken at once; others wait.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
-/// How long the other side may neither read nor write.
+/// How many of them one node may have: others have the rest.
+const OF_ONE: usize = 4;
+
+/// How many more one node may have wait.
+const WAITING: usize = 16;
+
+/// How long the other side may take for a block: who is slower than some 4 KiB/s is given up, so that it keeps no place for hours.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Octets that are moved at once.
@@ -40,35 +50,120 @@ pub(crate) async fn serve(node: &Node, folder: &Path, takes: bool) -> Result<(),
     if !files.folder.is_dir() {
         return Err(told(io::Error::other("it is no folder")));
     }
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Arc::new(Places::new());
     let get = node.data_accept("Files::get").await.map_err(Failure::refused)?;
-    tokio::spawn(each(get, slots.clone(), files.clone(), Files::get));
+    tokio::spawn(each(get, node.clone(), places.clone(), files.clone(), Files::get));
     if takes {
+        let swept = files.folder.clone();
+        // It may be large: nobody waits for that.
+        drop(spawn_blocking(move || part::sweep(&swept)));
         let put = node.data_accept("Files::put").await.map_err(Failure::refused)?;
-        tokio::spawn(each(put, slots, files, Files::put));
+        tokio::spawn(each(put, node.clone(), places, files, Files::put));
     }
     Ok(())
+}
+
+/// Who has how many files under way.
+struct Places {
+    all: Arc<Semaphore>,
+    /// The places of each node that has any, and how many it has taken or waits for.
+    of_each: Mutex<BTreeMap<NodeId, (Arc<Semaphore>, usize)>>,
+}
+
+impl Places {
+    fn new() -> Self {
+        Places { all: Arc::new(Semaphore::new(AT_ONCE)), of_each: Mutex::default() }
+    }
+
+    /// A claim to a place for this node; none if it has too many already.
+    fn claim(self: &Arc<Self>, node: &NodeId) -> Option<Claim> {
+        let mut of_each = self.of_each.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, claims) = of_each.entry(node.clone()).or_insert_with(|| (Arc::new(Semaphore::new(OF_ONE)), 0));
+        if *claims >= OF_ONE + WAITING {
+            return None;
+        }
+        *claims += 1;
+        Some(Claim { own: own.clone(), node: node.clone(), places: self.clone() })
+    }
+}
+
+/// A place among those of a node, taken or waited for, until this is dropped.
+struct Claim {
+    own: Arc<Semaphore>,
+    node: NodeId,
+    places: Arc<Places>,
+}
+
+impl Claim {
+    /// Waits for a place: first among those of the node, so that a node that has many waits for itself.
+    async fn place(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = self.own.clone().acquire_owned().await.ok()?;
+        Some([own, self.places.all.clone().acquire_owned().await.ok()?])
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut of_each = self.places.of_each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, claims)) = of_each.get_mut(&self.node) {
+            *claims -= 1;
+            if *claims == 0 {
+                of_each.remove(&self.node);
+            }
+        }
+    }
 }
 
 /// Serves each data connection on a thread of its own: files block.
 async fn each(
     mut listener: DataListener,
-    slots: Arc<Semaphore>,
+    node: Node,
+    places: Arc<Places>,
     files: Files,
     serve: fn(&Files, &Handle, &mut DataStream, &Message) -> io::Result<()>,
 ) {
-    while let Ok(slot) = slots.clone().acquire_owned().await
-        && let Some((mut stream, arguments)) = listener.accept().await
-    {
+    let told = Arc::new(Told { node, rate: LogRate::new() });
+    while let Some((mut stream, arguments)) = listener.accept().await {
         let (files, handle, function) = (files.clone(), Handle::current(), listener.function().to_owned());
-        spawn_blocking(move || {
-            let _slot = slot;
-            if let Err(error) = serve(&files, &handle, &mut stream, &arguments) {
-                tracing::warn!(function, peer = %stream.peer(), %error, "no file");
-                // So that the other side does not take this for the end of the file.
-                stream.reset();
-            }
+        let told = told.clone();
+        let Some(claim) = places.claim(stream.peer()) else {
+            told.refuse(&function, stream, &io::Error::other("this node has too many files under way already"));
+            continue;
+        };
+        tokio::spawn(async move {
+            let Some(place) = claim.place().await else { return };
+            spawn_blocking(move || {
+                let _held = (claim, place);
+                if let Err(error) = serve(&files, &handle, &mut stream, &arguments) {
+                    told.refuse(&function, stream, &error);
+                }
+            });
         });
+    }
+}
+
+/// Says why there is no file: here, and to the node that wants it.
+struct Told {
+    node: Node,
+    rate: LogRate,
+}
+
+impl Told {
+    fn refuse(&self, function: &str, stream: DataStream, error: &io::Error) {
+        let now = Instant::now();
+        if let Some(more) = self.rate.left_out(now) {
+            tracing::warn!("and {more} more like this: no file");
+        }
+        if self.rate.take(now) {
+            tracing::warn!(function, peer = %stream.peer(), %error, "no file");
+        } else {
+            tracing::debug!(function, peer = %stream.peer(), %error, "no file");
+        }
+        // Whoever waits there for the reason has given its port that name. If nobody does, nobody hears it.
+        let port = stream.peer().port(REASONS);
+        let _nobody_hears = self.node.send(&port, &(function, error.to_string()));
+        // So that the other side does not take this for the end of the file.
+        stream.reset();
     }
 }
 
@@ -182,31 +277,25 @@ impl Files {
     }
 }
 
-/// A file that is not whole yet; it is removed if it never is.
-struct Part {
-    path: PathBuf,
-    file: File,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Part {
-    fn new(path: &Path) -> io::Result<Self> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = path.with_file_name(format!(".aemp-{:016x}.part", u64::from_ne_bytes(random)));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok(Part { path, file })
-    }
-
-    /// It is whole: gives it its name, unless somebody has taken that meanwhile.
-    fn becomes(&mut self, path: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::hard_link(&self.path, path)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // If that fails, a part is left behind, and its name says so.
-        let _left = fs::remove_file(&self.path);
+    #[tokio::test]
+    async fn a_node_with_many_files_under_way_leaves_places_to_others() {
+        let places = Arc::new(Places::new());
+        let [greedy, honest] = ["greedy", "honest"].map(|node| NodeId::new(node).expect("a node ID"));
+        let claims: Vec<_> = std::iter::from_fn(|| places.claim(&greedy)).collect();
+        assert_eq!(claims.len(), OF_ONE + WAITING);
+        let mut held = Vec::new();
+        for claim in &claims[..OF_ONE] {
+            held.push(claim.place().await.expect("a place"));
+        }
+        assert!(timeout(Duration::from_millis(10), claims[OF_ONE].place()).await.is_err(), "it waits for itself");
+        let claim = places.claim(&honest).expect("it has none yet");
+        assert!(claim.place().await.is_some(), "and nobody waits for it");
+        assert_eq!(places.all.available_permits(), AT_ONCE - OF_ONE);
+        drop((held, claims, claim));
+        assert!(places.of_each.lock().expect("no panic").is_empty(), "nothing is left behind");
     }
 }

@@ -87,7 +87,7 @@ impl Gencert {
             let pem = params.signed_by(&key, &issuer).map_err(Failure::refused)?.pem() + &key.serialize_pem();
             // The authority may be another one's, or its key of another authority.
             Certificates::issued(pem.as_bytes(), authority.as_bytes())
-                .and_then(|issued| issued.bound_to_node_ids().check(node.as_str()))
+                .and_then(|issued| issued.check(node.as_str()))
                 .map_err(|error| {
                     Failure::usage(format!("{} is no authority that this program made: {error}", ca.display()))
                 })?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aemp_node::proto::value::Value;
-use aemp_node::{LogLevel, Record};
+use aemp_node::{Escaped, LogLevel, Record};
 use clap::Args;
 
 use crate::ask::json;
@@ -36,21 +36,13 @@ impl Log {
 }
 
 fn line(record: &Record) -> String {
-    format!("{} {} {} {}", time(record.time), record.node, record.level, harmless(&record.text))
+    format!("{} {} {} {}", time(record.time), Escaped(&record.node), record.level, harmless(&record.text))
 }
 
 /// A text whose further lines are indented, and whose control characters do nothing to whoever reads it (`LOG-14`).
 fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.trim_end_matches(['\n', '\r']).chars() {
-        match character {
-            '\n' => shown.push_str("\n    "),
-            '\t' => shown.push('\t'),
-            _ if character.is_control() => shown.extend(character.escape_default()),
-            _ => shown.push(character),
-        }
-    }
-    shown
+    let lines = text.trim_end_matches(['\n', '\r']).split('\n').map(|line| Escaped(line).to_string());
+    lines.collect::<Vec<_>>().join("\n    ")
 }
 
 /// A time as people read it. What another node says that is no time, or beyond the year 9999, stays a number.
@@ -79,7 +71,7 @@ mod tests {
     #[test]
     fn what_another_node_says_does_nothing_to_a_terminal() {
         let shown = harmless("ä\tb\x1b[2J\x07\nmore\u{9b}31m\r\n");
-        assert_eq!(shown, "ä\tb\\u{1b}[2J\\u{7}\n    more\\u{9b}31m", "LOG-14");
+        assert_eq!(shown, "ä\\tb\\u{1b}[2J\\u{7}\n    more\\u{9b}31m", "LOG-14");
     }
 
     #[test]

@@ -7,17 +7,22 @@ mod database;
 mod demo;
 mod files;
 mod generate;
+mod limits;
+mod lines;
 mod log;
 mod options;
+mod part;
 mod pipe;
 mod progress;
 mod run;
 mod trace;
+mod warnings;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use aemp_node::LogLayer;
+use aemp_node::{Escaped, LogLayer, LogLevel};
 use clap::{ArgAction, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -45,7 +50,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs a node until it is interrupted; prints `ready NODEID ADDRESS[,ADDRESS…]` when it listens
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Sends a message to a port; ends when it has arrived at its node
     Snd {
         #[command(flatten)]
@@ -132,17 +137,26 @@ impl Failure {
     }
 }
 
-/// Prints a line. When nobody reads any more, that is an error like any other, and no panic.
-fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+/// Prints a line, or more. When nobody reads any more, that is an error like any other, and no panic. Nothing in it does anything to a terminal but
+/// its line ends: what came from others is escaped where it is put in, so that it begins no line either.
+fn say(lines: impl std::fmt::Display) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::refused(format!("cannot print: {error}")))
+    let mut put = || {
+        lines.to_string().split('\n').try_for_each(|line| writeln!(out, "{}", Escaped(line)))?;
+        out.flush()
+    };
+    put().map_err(|error| Failure::refused(format!("cannot print: {error}")))
 }
 
-/// Tells something on standard error. When nobody reads that any more, there is nobody to tell.
+/// Tells a line on standard error, without waiting for whoever reads it. When nobody does any more, there is nobody to tell.
 fn tell(line: impl std::fmt::Display) {
-    // In one piece: standard output may go to the same place.
-    let _nobody_reads = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+    if let Some(lines) = lines::errors() {
+        lines.line(Escaped(line).to_string());
+    }
 }
+
+/// How long the end waits for whoever reads what was told.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -154,8 +168,14 @@ async fn main() -> ExitCode {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let logs = LogLayer::new();
-    let shown = fmt::layer().with_writer(std::io::stderr).with_target(false).log_internal_errors(false).with_filter(level);
+    let offered = match &arguments.command {
+        Command::Run(run) => run.offered(),
+        _ => None,
+    };
+    // What the operator did not ask for is not for others either.
+    let offered = offered.or_else(|| level.into_level().map(LogLevel::from)).unwrap_or(LogLevel::WARN);
+    let logs = LogLayer::new().up_to(offered);
+    let shown = fmt::layer().with_writer(lines::Log).with_target(false).log_internal_errors(false).with_filter(level);
     registry().with(shown).with(logs.clone()).init();
     let result = match arguments.command {
         Command::Run(run) => run.run(&logs).await,
@@ -172,11 +192,15 @@ async fn main() -> ExitCode {
         Command::Gencert(gencert) => gencert.run(),
         Command::Gensecret(gensecret) => gensecret.run(),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tell(format_args!("aemp: {}", failure.text));
             ExitCode::from(failure.code)
         }
+    };
+    if let Some(lines) = lines::errors() {
+        lines.flush(LAST_LINES);
     }
+    code
 }

@@ -23,21 +23,24 @@ pub(crate) struct Identity {
     /// A file with the secret, whose last line end does not count; else the variable AEMP_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// A file with another secret that is accepted from others, while the network changes from one to another
+    /// A file with another secret that is accepted from others, while the network changes from one to another; it may be missing or empty
     #[arg(long, value_name = "FILE")]
     further_secret_file: Vec<PathBuf>,
     /// A file with this node's certificate and its key in PEM: connections are inside TLS, and a secret is not needed. Without --ca, all nodes
     /// share the certificate
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// A file with the certificate of the authority that has issued those of all nodes
+    /// A file with the certificate of the authority that has issued those of all nodes, each made out to its node ID
     #[arg(long, value_name = "FILE", requires = "cert")]
     ca: Option<PathBuf>,
     /// A file with certificates that are trusted themselves, too, such as the next one that is to be shared
     #[arg(long, value_name = "FILE", requires = "cert")]
     trust: Vec<PathBuf>,
-    /// Takes each certificate from the node only to whose ID it is made out
+    /// Takes each certificate of the authority from a node with any ID: then each node of the network can be any other one
     #[arg(long, requires = "ca")]
+    any_name: bool,
+    /// What is so without --any-name
+    #[arg(long, requires = "ca", conflicts_with = "any_name", hide = true)]
     bind_names: bool,
     /// Connects without TLS, too, to nodes that do not want it
     #[arg(long, requires = "cert")]
@@ -51,6 +54,9 @@ pub(crate) struct Identity {
     /// Seconds after which a peer that shows no sign of life is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
     silence: f64,
+    /// Seconds after which a host is given up whose system acknowledges nothing; one whose program only takes nothing is not
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    host_timeout: f64,
     /// Shows the lines and messages that pass, on standard error
     #[arg(long)]
     wire: bool,
@@ -78,7 +84,13 @@ pub(crate) struct Reachable {
 impl Identity {
     pub(crate) fn config(&self, default_id: &str) -> Result<Config, Failure> {
         let id = expand(self.node_id.as_deref().unwrap_or(default_id))?;
-        let mut config = Config::new(NodeId::new(&id).map_err(|error| Failure::usage(format!("--node-id {id}: {error}")))?);
+        let told = |error: &dyn std::fmt::Display| Failure::usage(format!("--node-id {id}: {error}"));
+        let node = NodeId::new(&id).map_err(|error| told(&error))?;
+        if !id.is_ascii() {
+            let why = "nodes of AnyEvent::MP take the characters beyond ASCII for octets, and what they answer would not arrive here";
+            return Err(told(&format_args!("it has a character that is not ASCII: {why}")));
+        }
+        let mut config = Config::new(node);
         config.certificates = self.certificates()?;
         config.plain = self.allow_plain;
         config.node.link.secret = self.secret()?;
@@ -88,6 +100,7 @@ impl Identity {
         }
         config.node.silence = seconds("--silence", self.silence)?;
         config.node.quiet = config.node.quiet.min(config.node.silence / 3);
+        config.host_timeout = seconds("--host-timeout", self.host_timeout)?;
         config.tap = self.wire.then(|| Tap::new(|passed| tell(passed)));
         if !self.accept.is_empty() {
             config.node.link.accept = named("--accept", &self.accept, Method::from_name)?;
@@ -118,7 +131,7 @@ impl Identity {
         for trusted in &self.trust {
             certificates = certificates.trust_file(trusted).map_err(Failure::usage)?;
         }
-        Ok(Some(if self.bind_names { certificates.bound_to_node_ids() } else { certificates }))
+        Ok(Some(if self.any_name { certificates.any_name() } else { certificates }))
     }
 
     /// The secret; none is fine where there is a certificate.
@@ -135,7 +148,44 @@ impl Identity {
     }
 
     fn further_secrets(&self) -> Result<Vec<Secret>, Failure> {
-        self.further_secret_file.iter().map(|file| secret_in("--further-secret-file", file)).collect()
+        let mut secrets = Vec::new();
+        for file in &self.further_secret_file {
+            // Before and after a change there is none.
+            if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0) {
+                secrets.push(secret_in("--further-secret-file", file)?);
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// The files that nobody else should read, each with its option.
+    pub(crate) fn files_with_secrets(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let secret = self.secret_file.iter().map(|file| ("--secret-file", file.as_path()));
+        let further = self.further_secret_file.iter().map(|file| ("--further-secret-file", file.as_path()));
+        secret.chain(further).chain(self.cert.iter().map(|file| ("--cert", file.as_path())))
+    }
+
+    /// Whether a secret is shorter than this many characters.
+    pub(crate) fn has_short_secret(&self, characters: usize) -> bool {
+        let is_short = |secret: &Secret| secret.is_shorter_than(characters);
+        let own = self.secret().ok().flatten();
+        own.iter().chain(self.further_secrets().iter().flatten()).any(is_short)
+    }
+
+    /// Whether connections can be without TLS.
+    pub(crate) fn takes_plain(&self) -> bool {
+        self.cert.is_none() || self.allow_plain
+    }
+
+    /// Whether each certificate of the authority is taken from any node.
+    pub(crate) fn takes_any_name(&self) -> bool {
+        self.any_name
+    }
+
+    /// The methods that are accepted and prove little.
+    pub(crate) fn open_methods(&self) -> impl Iterator<Item = &str> {
+        let open = |method: &&str| [Method::Cleartext.name(), Method::TlsAnon.name()].contains(method);
+        self.accept.iter().map(String::as_str).filter(open)
     }
 }
 

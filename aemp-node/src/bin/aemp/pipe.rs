@@ -1,15 +1,16 @@
 //! `aemp pipe`.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::value::Value;
-use aemp_node::{DataError, DataStream, Node, Watch};
+use aemp_node::{Context, DataError, DataStream, Node, Watch};
 use clap::Args;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::spawn_blocking;
 
 use crate::ask::element;
@@ -42,6 +43,9 @@ pub(crate) struct Pipe {
     progress: bool,
 }
 
+/// The port that hears why the service `files` has given up a stream: the function, and the reason.
+pub(crate) const REASONS: &str = "files";
+
 /// Octets that are moved at once.
 const BLOCK: usize = 64 << 10;
 
@@ -55,15 +59,17 @@ impl Pipe {
         let node = self.join.join().await?;
         // If that is lost before the stream ends, the end may be none.
         let watch = node.watch(&peer.port("")).await.map_err(Failure::refused)?;
+        let reasons = reasons(&node).await?;
         let stream = node.data_connect(&peer, &self.function, &arguments).await;
         let stream = stream.map_err(|error| no_stream(&peer, &self.function, &error))?;
         let is_secured = stream.is_secured();
         let is_interactive = !self.no_input && io::stdin().is_terminal();
         let (reading, writing) = tokio::io::split(stream);
         let progress = self.progress.then(|| Progress::new(format!("{peer} {}", self.function), None));
-        let receive = receive(reading, progress);
+        let came = AtomicU64::new(0);
+        let receive = receive(reading, progress, &came);
         let over = Notify::new();
-        let send = send(writing, self.no_input, over.notified());
+        let send = send(writing, self.no_input, is_secured, over.notified());
         tokio::pin!(receive, send);
         let mut sent = None;
         let received = loop {
@@ -71,21 +77,27 @@ impl Pipe {
                 result = &mut send, if sent.is_none() => {
                     if let Err(failure) = sent.insert(result) {
                         // What was to be sent is not whole.
-                        return Err(failure.take(&peer));
+                        return Err(failure.take(&peer, why(&reasons).await));
                     }
                 }
                 result = &mut receive => break result,
             }
         };
-        let stream = received.map_err(|failure| failure.take(&peer))?;
+        let stream = match received {
+            Ok(stream) => stream,
+            Err(failure) => return Err(failure.take(&peer, why(&reasons).await)),
+        };
         if sent.is_none() {
-            if is_interactive {
+            if is_interactive || self.no_input {
                 // Nobody waits for what is not typed yet.
                 over.notify_one();
             }
-            send.await.map_err(|failure| failure.take(&peer))?;
+            send.await.map_err(|failure| failure.take(&peer, None))?;
         }
         drop(stream);
+        if came.load(Ordering::Relaxed) == 0 {
+            has_function(&node, &peer, &self.function).await?;
+        }
         if is_secured { Ok(()) } else { was_all(&node, &peer, watch).await }
     }
 }
@@ -107,7 +119,14 @@ enum Broken {
 }
 
 impl Broken {
-    fn take(&self, peer: &NodeId) -> Failure {
+    fn take(&self, peer: &NodeId, why: Option<String>) -> Failure {
+        match (self, why) {
+            (Broken::There(_), Some(why)) => Failure::refused(format!("{peer}: {why}")),
+            (broken, _) => broken.without_reason(peer),
+        }
+    }
+
+    fn without_reason(&self, peer: &NodeId) -> Failure {
         match self {
             Broken::Here(text) => Failure::refused(text),
             Broken::There(error) if error.kind() == io::ErrorKind::UnexpectedEof => Failure::refused(error),
@@ -119,14 +138,43 @@ impl Broken {
     }
 }
 
+/// Hears why the other side gives the stream up, if it says so.
+async fn reasons(node: &Node) -> Result<Reasons, Failure> {
+    let (giver, reasons) = mpsc::channel(1);
+    let hear = move |context: &mut Context<'_>| {
+        context.named_port(REASONS, move |_, elements| {
+            if let Ok((_, why)) = elements.rest::<(String, String)>() {
+                // The first one counts.
+                let _heard_already = giver.try_send(why);
+            }
+            Ok(())
+        });
+    };
+    node.with(hear).await.map_err(Failure::refused)?;
+    Ok(Mutex::new(reasons))
+}
+
+type Reasons = Mutex<mpsc::Receiver<String>>;
+
+/// The reason, which comes over another connection and may be on its way still.
+async fn why(reasons: &Reasons) -> Option<String> {
+    const ON_ITS_WAY: Duration = Duration::from_secs(1);
+    tokio::time::timeout(ON_ITS_WAY, reasons.lock().await.recv()).await.ok()?
+}
+
 /// Prints what comes, to its end; gives back what it has read from, since the other direction may go on.
-async fn receive(mut stream: ReadHalf<DataStream>, mut progress: Option<Progress>) -> Result<ReadHalf<DataStream>, Broken> {
+async fn receive(
+    mut stream: ReadHalf<DataStream>,
+    mut progress: Option<Progress>,
+    came: &AtomicU64,
+) -> Result<ReadHalf<DataStream>, Broken> {
     let mut block = vec![0; BLOCK];
     loop {
         let length = stream.read(&mut block).await.map_err(Broken::There)?;
         if length == 0 {
             break;
         }
+        came.fetch_add(length as u64, Ordering::Relaxed);
         // Whoever reads may be slow, and the other direction is not to wait for that.
         let printed = spawn_blocking(move || {
             let mut out = io::stdout().lock();
@@ -145,9 +193,18 @@ async fn receive(mut stream: ReadHalf<DataStream>, mut progress: Option<Progress
 }
 
 /// Sends what comes in, and its end; or only that once it is over.
-async fn send(mut stream: WriteHalf<DataStream>, nothing: bool, over: impl Future<Output = ()>) -> Result<(), Broken> {
+async fn send(
+    mut stream: WriteHalf<DataStream>,
+    nothing: bool,
+    is_secured: bool,
+    over: impl Future<Output = ()>,
+) -> Result<(), Broken> {
     let mut blocks = if nothing { None } else { Some(input()) };
     tokio::pin!(over);
+    if nothing && is_secured {
+        // Nodes of the reference drop TLS when our direction ends: it stays open until theirs has ended.
+        over.as_mut().await;
+    }
     while let Some(blocks) = &mut blocks {
         let block = tokio::select! {
             block = blocks.recv() => block,
@@ -180,6 +237,17 @@ fn input() -> mpsc::Receiver<io::Result<Vec<u8>>> {
         }
     });
     read
+}
+
+/// A node of the reference takes a stream for any function, and only closes it if it has none of that name. It knows that it has one once that was called.
+async fn has_function(node: &Node, peer: &NodeId, function: &str) -> Result<(), Failure> {
+    let answer = node.call(&peer.port(""), &("can", function), Some(PATIENCE)).await.map_err(Failure::refused)?;
+    let (known,): (bool,) = answer.decode().map_err(Failure::refused)?;
+    if known {
+        Ok(())
+    } else {
+        Err(Failure::refused(format!("{peer} has closed the stream: it has no function {function}")))
+    }
 }
 
 /// Without TLS the end of a program that was killed looks like that of one that was done, but for its other connection.

@@ -1,18 +1,17 @@
 //! `aemp run`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
 
 use aemp_node::proto::global::DbError;
-use aemp_node::{LogLayer, Node};
+use aemp_node::{LogLayer, LogLevel, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::files;
+use crate::limits::{Limits, Times};
+use crate::lines::{Lines, escaped_json};
 use crate::options::{Identity, addresses, seconds};
-use crate::{Failure, conformance, say, tell};
+use crate::{Failure, conformance, say, warnings};
 
 #[derive(Args)]
 pub(crate) struct Run {
@@ -48,12 +47,24 @@ pub(crate) struct Run {
     /// Does not let other nodes read what this one logs (`aemp log`)
     #[arg(long)]
     no_logs: bool,
+    /// The least important level of what other nodes may read of that: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info,
+    /// debug, trace; without it, what is shown here
+    #[arg(long, value_name = "LEVEL", conflicts_with = "no_logs")]
+    offer_logs: Option<LogLevel>,
+    /// Refuses calls, spawning, `snd` and `eval` from all other nodes, the services `database` and `files` and `aemp log` among them: they can send
+    /// messages to ports, and watch them
+    #[arg(long)]
+    secure: bool,
     /// Takes how to run from a line on standard input, as conformance/PROTOCOL.md says, and ends with the input; only with --service conformance
     #[arg(long)]
     start_line: bool,
+    #[command(flatten)]
+    times: Times,
+    #[command(flatten)]
+    limits: Limits,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Service {
     /// Takes the last element of a message as the port to answer, and sends the others back
     Echo,
@@ -69,6 +80,13 @@ enum Service {
 }
 
 impl Run {
+    /// The least important level of records that others may read, if it is not that of what is shown here.
+    pub(crate) fn offered(&self) -> Option<LogLevel> {
+        // The suite asks for all.
+        let is_tested = self.service.contains(&Service::Conformance);
+        self.offer_logs.or(is_tested.then_some(LogLevel::TRACE))
+    }
+
     pub(crate) async fn run(self, logs: &LogLayer) -> Result<(), Failure> {
         if self.start_line {
             return match self.service[..] {
@@ -83,13 +101,14 @@ impl Run {
         let mut config = self.identity.config("aemp/%n/")?;
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
-        config.node.global = self.global;
+        (config.node.global, config.node.secure) = (self.global, self.secure);
+        self.times.put_into(&mut config)?;
+        self.limits.put_into(&mut config);
         config.overlap = seconds("--overlap", self.overlap)?;
         // Before anyone can be told that we are ready.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
-        let mut hangup =
-            if self.identity.has_files() { Some(signal(SignalKind::hangup()).map_err(Failure::refused)?) } else { None };
+        let mut hangup = signal(SignalKind::hangup()).map_err(Failure::refused)?;
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
@@ -101,7 +120,8 @@ impl Run {
             conformance::offer(&node).await.map_err(Failure::refused)?;
         }
         let (services, families) = (self.service, self.register);
-        let print = printer().map_err(Failure::refused)?;
+        let printed = Lines::begin("messages", std::io::stdout()).map_err(Failure::refused)?;
+        let print = move |line: &str| printed.line(escaped_json(line));
         node.with(move |context| {
             for service in services {
                 let port = match service {
@@ -126,50 +146,25 @@ impl Run {
         .await
         .map_err(Failure::refused)?
         .map_err(|error: DbError| Failure::usage(format!("--register: {error}")))?;
+        warnings::warn(&self.identity, node.addresses());
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
         loop {
-            let read_again = async {
-                match &mut hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
-                _ = read_again => match self.identity.read_again(&node).await {
-                    Ok(()) => tracing::info!("the files with certificates and secrets have been read again"),
-                    Err(Failure { text, .. }) => tracing::warn!(error = text, "the files are not used, nothing has changed"),
-                },
+                _ = hangup.recv() => {
+                    if !self.identity.has_files() {
+                        tracing::warn!("the signal HUP has nothing read again: the secret does not come from a file (--secret-file)");
+                    } else if let Err(Failure { text, .. }) = self.identity.read_again(&node).await {
+                        tracing::warn!(error = text, "the files are not used, nothing has changed");
+                    } else {
+                        tracing::info!("the files with certificates and secrets have been read again");
+                    }
+                }
             }
         }
         node.stop().await;
         Ok(())
     }
-}
-
-/// A way to print lines that never waits for whoever reads them: beyond so many lines that wait, lines are dropped, and that is told.
-fn printer() -> std::io::Result<impl FnMut(&str) + Clone + Send + 'static> {
-    const WAITING: usize = 10_000;
-    let (lines, printed) = mpsc::sync_channel::<String>(WAITING);
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let missing = dropped.clone();
-    thread::Builder::new().name("aemp log".into()).spawn(move || {
-        for line in printed {
-            // When nobody reads any more, the node goes on without.
-            if let Err(Failure { text, .. }) = say(line) {
-                return tell(format_args!("aemp: {text}"));
-            }
-            match missing.swap(0, Ordering::Relaxed) {
-                0 => {}
-                missing => tell(format_args!("aemp: {missing} messages were not printed: nobody read them in time")),
-            }
-        }
-    })?;
-    Ok(move |line: &str| {
-        if lines.try_send(line.to_owned()).is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    })
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aemp_node::Node;
 use aemp_node::proto::names::NodeId;
 use aemp_node::proto::value::Value;
+use aemp_node::{Escaped, Node};
 use clap::Args;
 use tokio::time::timeout;
 
@@ -121,16 +121,14 @@ async fn connected_nodes(own: &Node, node: &NodeId) -> Result<Vec<NodeId>, Strin
 fn tree(topology: &Topology, node: &str, indent: &str, shown: &mut BTreeSet<String>, lines: &mut String) {
     let known = topology.get(node);
     if !shown.insert(node.to_owned()) {
-        lines.push_str(node);
-        lines.push_str(" …\n");
+        lines.push_str(&format!("{} …\n", Escaped(node)));
         return;
     }
-    lines.push_str(node);
-    lines.push('\n');
+    lines.push_str(&format!("{}\n", Escaped(node)));
     let Some(known) = known else { return };
     let branch = |last| if last { "└ " } else { "├ " };
     if let Some(error) = &known.error {
-        lines.push_str(&format!("{indent}{}({error})\n", branch(known.connected.is_empty())));
+        lines.push_str(&format!("{indent}{}({})\n", branch(known.connected.is_empty()), Escaped(error)));
     }
     for (place, other) in known.connected.iter().enumerate() {
         let last = place + 1 == known.connected.len();
@@ -143,7 +141,7 @@ fn tree(topology: &Topology, node: &str, indent: &str, shown: &mut BTreeSet<Stri
 /// One line for each connection, whichever of its ends told of it.
 fn dot(topology: &Topology) -> String {
     let mut graph = String::from("graph {\n");
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let quoted = |text: &str| format!("\"{}\"", Escaped(text).to_string().replace('\\', "\\\\").replace('"', "\\\""));
     let mut connections = BTreeSet::new();
     for (node, known) in topology {
         graph.push_str(&format!("  {}{}\n", quoted(node), if known.error.is_some() { " [style=dashed]" } else { "" }));

@@ -83,7 +83,7 @@ impl Table {
         self.functions.remove(name)
     }
 
-    pub(super) fn has_function(&self, name: &str) -> bool {
+    pub(in crate::node) fn has_function(&self, name: &str) -> bool {
         self.functions.contains(name)
     }
 

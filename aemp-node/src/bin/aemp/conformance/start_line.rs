@@ -99,7 +99,7 @@ fn certificates(
     for path in trust {
         certificates = certificates.trust(&read(path)?).map_err(|error| format!("trust: {error}"))?;
     }
-    Ok(if bind_names { certificates.bound_to_node_ids() } else { certificates })
+    Ok(if bind_names { certificates } else { certificates.any_name() })
 }
 
 impl Limits {
