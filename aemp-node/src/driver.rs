@@ -12,7 +12,7 @@ use aemp_proto::link::Role;
 use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent, Refusal};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,6 +21,7 @@ use crate::connection::{self, Wake};
 use crate::credentials::Credentials;
 use crate::data;
 use crate::handle::Command;
+use crate::joining::Standing;
 use crate::rate::LogRate;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
@@ -42,7 +43,7 @@ pub(crate) struct Driver {
     ending: Cell<bool>,
     /// When the timer wakes by itself: it is told of what comes before that only.
     armed: Cell<Duration>,
-    events: broadcast::Sender<NodeEvent>,
+    tellers: Tellers,
     /// Addresses of which a failure was told, oldest first.
     told: RefCell<VecDeque<String>>,
     /// How much is told of each kind of thing that others can cause.
@@ -66,6 +67,12 @@ macro_rules! warn_at_a_rate {
     };
 }
 
+/// Where other threads hear what happens in the node.
+pub(crate) struct Tellers {
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
 thread_local! {
     /// The driver of the node whose thread this is.
     static CURRENT: OnceCell<Weak<Driver>> = const { OnceCell::new() };
@@ -81,7 +88,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) fn run(
     config: &Config,
     inbox: mpsc::UnboundedReceiver<Command>,
-    events: broadcast::Sender<NodeEvent>,
+    tellers: Tellers,
     started: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -89,7 +96,7 @@ pub(crate) fn run(
         Err(error) => return drop(started.send(Err(error))),
     };
     LocalSet::new().block_on(&runtime, async move {
-        let driver = match Driver::begin(config, events).await {
+        let driver = match Driver::begin(config, tellers).await {
             Ok((driver, addresses)) => {
                 if started.send(Ok(addresses)).is_err() {
                     return;
@@ -143,7 +150,7 @@ pub(crate) fn packet(octets: &[u8]) -> Result<Packet<'_>, EncodeError> {
 }
 
 impl Driver {
-    async fn begin(config: &Config, events: broadcast::Sender<NodeEvent>) -> io::Result<(Rc<Self>, Vec<SocketAddr>)> {
+    async fn begin(config: &Config, tellers: Tellers) -> io::Result<(Rc<Self>, Vec<SocketAddr>)> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -165,7 +172,7 @@ impl Driver {
             listening: RefCell::default(),
             ending: Cell::new(false),
             armed: Cell::new(Duration::ZERO),
-            events,
+            tellers,
             told: RefCell::default(),
             rates: RefCell::default(),
             names: socket::Names::new(),
@@ -343,7 +350,8 @@ impl Driver {
             }
             other => tracing::debug!(node, ?other),
         }
-        let _nobody_listens = self.events.send(event);
+        self.tellers.standing.send_if_modified(|standing| standing.take(&event));
+        let _nobody_listens = self.tellers.events.send(event);
     }
 
     /// Whether a failure of this address was not told yet.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -132,6 +133,8 @@ pub(super) struct Core {
     pub(super) told: Vec<ConnectionId>,
     /// Peers that were paused and are so no more.
     pub(super) resumed: Vec<usize>,
+    /// The seed that was not reached last, and why; none once any node is.
+    pub(super) refused: Option<String>,
     /// Connections to close.
     pub(super) closing: Vec<ConnectionId>,
 }
@@ -174,6 +177,7 @@ impl Core {
             wanted: Vec::new(),
             told: Vec::new(),
             resumed: Vec::new(),
+            refused: None,
             closing: Vec::new(),
         }
     }

@@ -1,23 +1,25 @@
 //! `aemp run`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aemp_node::proto::global::DbError;
-use aemp_node::{LogLayer, LogLevel, Node};
+use aemp_node::proto::names::NodeId;
+use aemp_node::{Config, JoinError, LogLayer, LogLevel, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::files;
 use crate::limits::{Limits, Times};
 use crate::lines::{Lines, escaped_json};
-use crate::options::{Identity, addresses, seconds};
+use crate::options::{Identity, addresses, expand, seconds};
 use crate::{Failure, conformance, say, warnings};
 
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     identity: Identity,
-    /// An address to listen on
+    /// An address to listen on; without a host, all addresses of this one
     #[arg(long, value_name = "HOST:PORT")]
     bind: Vec<String>,
     /// The address of another node, which is dialled until it is reached
@@ -109,6 +111,7 @@ impl Run {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(Failure::refused)?;
+        let probe = config.clone();
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
@@ -149,10 +152,16 @@ impl Run {
         warnings::warn(&self.identity, node.addresses());
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
+        let never_joins = never_joins(&node, &probe);
+        tokio::pin!(never_joins);
         loop {
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
+                failure = &mut never_joins => {
+                    node.stop().await;
+                    return Err(failure);
+                }
                 _ = hangup.recv() => {
                     if !self.identity.has_files() {
                         tracing::warn!("the signal HUP has nothing read again: the secret does not come from a file (--secret-file)");
@@ -167,4 +176,41 @@ impl Run {
         node.stop().await;
         Ok(())
     }
+}
+
+/// Waits for a reason why this node can never join its network: that another node has its ID. Otherwise it goes on trying.
+async fn never_joins(node: &Node, config: &Config) -> Failure {
+    /// How long to try before asking whether it is the ID.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let id = node.id();
+    loop {
+        let why = match node.joined(PATIENCE).await {
+            Ok(()) | Err(JoinError::Stopped(_)) => return std::future::pending().await,
+            Err(JoinError::TimedOut { why, .. }) if why.contains("does not want this node") => {
+                match answers(config, id).await {
+                    true => format!("it answers in the network of {}", config.seeds.join(", ")),
+                    false => continue,
+                }
+            }
+            Err(JoinError::SameId(why)) => why,
+            Err(_) => continue,
+        };
+        return Failure::refused(format!("another node has the ID {id}: stop that one, or take another --node-id ({why})"));
+    }
+}
+
+/// Whether a node answers under this ID, as another one of the network sees it. Those who refuse a node do not say why: where its ID is taken, the
+/// same credentials with another one get in.
+async fn answers(config: &Config, id: &NodeId) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let Ok(probe) = expand(&format!("{id}/%u")).and_then(|id| NodeId::new(&id).map_err(Failure::usage)) else {
+        return false;
+    };
+    let mut config = config.clone();
+    (config.node.link.node, config.node.global) = (probe, false);
+    (config.binds, config.announce) = (Vec::new(), Vec::new());
+    let Ok(probe) = Node::start(config).await else { return false };
+    let answers = probe.joined(PATIENCE).await.is_ok() && probe.call(&id.port(""), &"snd", Some(PATIENCE)).await.is_ok();
+    probe.stop().await;
+    answers
 }
