@@ -1601,8 +1601,13 @@ function splitAddress(address) {
   return [host.replace(/^\[(.*)\]$/, "$1"), Number(port)];
 }
 
-/** The port name in an argument, or undefined. A missing one is none; null is the node port. */
-const portArgument = (value) => (value === undefined ? undefined : toPortName(value));
+const PORT_LIMIT = 256; // octets of a port name [LIMIT-10]
+
+/** The port name in an argument, or undefined. A missing one, or one that is too long, is none; null is the node port. */
+function portArgument(value) {
+  const name = value === undefined ? undefined : toPortName(value);
+  return name !== undefined && Buffer.byteLength(name) <= PORT_LIMIT ? name : undefined;
+}
 
 /** A request that answers: `to` gets its values and then what `result` says [NODE-4] [NODE-5] [NODE-6]. */
 function answer(node, from, to, values, result) {

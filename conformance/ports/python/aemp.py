@@ -2257,8 +2257,12 @@ class Node:
         to = split_port_id(to)
         return name_of(request) == "snd" and to is not None and to[1] != ""
 
+    PORT_LIMIT = 256                                     # octets of a port name
+
     def port_argument(self, value):
-        return "" if value is None else name_of(value)
+        """The port name in an argument; None if it is none, or too long [LIMIT-10]."""
+        name = "" if value is None else name_of(value)
+        return name if name is not None and len(name.encode()) <= self.PORT_LIMIT else None
 
     def mon1(self, origin, port=MISSING, *_):
         port = self.port_argument(port)
@@ -2305,7 +2309,7 @@ class Node:
             self.answer(origin, to, [*elements, "this node runs no code"])       # [NODE-6]
 
     def _spawn(self, origin, port=None, function=None, *values):
-        port, function = name_of(port), self.spawnable.get(name_of(function))
+        port, function = self.port_argument(port), self.spawnable.get(name_of(function))
         room = self.spawned[origin] < self.limits["spawned"]         # [SPAWN-5]
         if port and function and room and port not in self.ports and (not self.secure or origin == self.id):     # [SPAWN-3]
             try:

@@ -13,7 +13,8 @@ use crate::written;
 /// The octets of a packet.
 pub(super) fn packet(framing: Framing, values: &[Value]) -> Step<Vec<u8>> {
     let mut octets = Vec::new();
-    let written = framing.encode(values, &Limits::default(), &mut octets);
+    let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
+    let written = framing.encode(values, &unlimited, &mut octets);
     written.map_err(|error| Failure::Suite(format!("a packet that cannot be written: {error}")))?;
     Ok(octets)
 }

@@ -13,7 +13,7 @@ use crate::subject::Level::{Node, Simple, Transport};
 use crate::test::Test;
 
 /// What a client of level *simple* takes as well. Each of them comes up, and an echo is answered.
-const TAKEN: &[Attempt; 17] = &[
+const TAKEN: &[Attempt; 18] = &[
     Attempt {
         name: "greeting/cr-lf",
         proves: &["CONN-4", "CONN-9"],
@@ -130,6 +130,15 @@ const TAKEN: &[Attempt; 17] = &[
         },
     },
     Attempt {
+        name: "greeting/longest-node-id",
+        proves: &["GREET-1"],
+        about: "A node ID of 256 octets is taken.",
+        act: |peer| {
+            peer.greets.node = filled(&peer.greets.node, 256);
+            peer.handshake()
+        },
+    },
+    Attempt {
         name: "greeting/nonce-of-any-octets",
         proves: &["NONCE-3"],
         about: "A nonce of any octets but CR and LF is taken, NUL and what is no UTF-8 included.",
@@ -179,6 +188,11 @@ const TAKEN: &[Attempt; 17] = &[
         },
     },
 ];
+
+/// A name that nobody had before, filled up to so many octets.
+pub(super) fn filled(unique: &str, octets: usize) -> String {
+    format!("{unique}{}", "n".repeat(octets.saturating_sub(unique.len())))
+}
 
 const CASES_TAKEN: [Case; TAKEN.len()] = accepting(TAKEN, Simple, &[], End::Stays, |t| accepted(t, TAKEN, |_| {}));
 

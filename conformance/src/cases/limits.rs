@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::echo::packet;
 use crate::case::Case;
-use crate::failure::{Breaks as _, Step, check};
+use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::peer::Peer;
 use crate::subject::Feature::{Cbor, Limits};
 use crate::subject::Level::Node;
@@ -41,6 +41,24 @@ pub(super) const CASES: &[Case] = &[
     )
     .needs(&[Cbor])
     .allows(&["closed at once", "waits for the rest"]),
+    Case::new(
+        "limits/as-announced",
+        &["GREET-26"],
+        "A node that announces by the key `limits` what it takes takes packets of just that.",
+        as_announced,
+    )
+    .needs(&[Limits])
+    .in_each_framing()
+    .allows(&["it takes what it announces", "it announces nothing"])
+    .stays(),
+    Case::new(
+        "limits/malformed-announcement",
+        &["GREET-27"],
+        "A key `limits` that is malformed, or below what every node takes, is as if it was not there.",
+        malformed_announcement,
+    )
+    .level(Node)
+    .once(),
     Case::new(
         "limits/sends-no-more-than-the-least",
         &["LIMIT-5"],
@@ -121,6 +139,61 @@ fn depth(t: &mut Test<'_>) -> Step {
 
 fn values(t: &mut Test<'_>) -> Step {
     limit(t, &of_values(t.framing, VALUES)?, &of_values(t.framing, VALUES + 1)?, "LIMIT-4")
+}
+
+fn as_announced(t: &mut Test<'_>) -> Step {
+    let subject = t.subject(|start| {
+        start.limits.octets = Some(2 << 20);
+        start.limits.depth = Some(600);
+        start.limits.values = Some(150_000);
+    })?;
+    let mut peer = t.up_at(&subject)?;
+    // A large packet may take a slow node a while.
+    peer.patience = peer.patience.max(Duration::from_secs(15));
+    let announced = peer.greeting.as_ref().and_then(|greeting| greeting.keys.get("limits").cloned());
+    t.outcome(if announced.is_some() { "it takes what it announces" } else { "it announces nothing" });
+    if let Some(announced) = announced {
+        let numbers: Vec<usize> = announced.split(',').filter_map(|number| number.parse().ok()).collect();
+        let [octets, depth, values] = numbers[..] else {
+            return Err(Failure::wrong("limits=OCTETS,DEPTH,VALUES", format!("limits={announced}")));
+        };
+        let largest = [
+            (of_octets(t.framing, octets)?, format!("a packet of {octets} octets")),
+            (of_depth(t.framing, depth)?, format!("a packet of {depth} levels")),
+            (of_values(t.framing, values)?, format!("a packet of {values} values")),
+        ];
+        for (packet, about) in largest {
+            peer.send_octets(&packet, &format!("{about}, as limits={announced} allows"));
+            peer.probe()?;
+        }
+    }
+    t.ends(peer);
+    Ok(())
+}
+
+fn malformed_announcement(t: &mut Test<'_>) -> Step {
+    let floods = [
+        "",
+        "1",
+        "1,2",
+        "a,b,c",
+        "1048576,512",
+        "0,0,0",
+        "1000,512,100000",
+        "1048576,1,100000",
+        "1048576,512,1",
+        "-1,-1,-1",
+    ];
+    for value in floods {
+        let mut peer = t.connect()?;
+        peer.greets.keys.push(format!("limits={value}"));
+        peer.handshake()?;
+        let port = unique("flood")?;
+        peer.control(&json!(["flood", peer.port(&port), 1, 3000]))?;
+        let came = peer.message(&port)?;
+        check(came.len() == 2, format!("a message of 3000 octets, in spite of limits={value}"), json!(came))?;
+    }
+    Ok(())
 }
 
 fn announced(t: &mut Test<'_>) -> Step {

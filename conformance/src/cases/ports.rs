@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::greeting::filled;
 use crate::case::Case;
 use crate::failure::{Breaks as _, Step, check};
 use crate::peer::{Peer, same};
@@ -68,6 +69,14 @@ pub(super) const CASES: &[Case] = &[
         strange_names,
     )
     .level(Node),
+    Case::new(
+        "ports/longest-name",
+        &["MSG-15", "LIMIT-10"],
+        "A port can have a name of 256 octets; one of 257 is the name of nothing, and no port is made under it.",
+        longest_name,
+    )
+    .level(Node)
+    .stays(),
     Case::new(
         "ports/order",
         &["MSG-7", "NODE-2"],
@@ -206,7 +215,7 @@ fn number_as_name(t: &mut Test<'_>) -> Step {
 
 fn strange_names(t: &mut Test<'_>) -> Step {
     let mut peer = t.up()?;
-    let long = "l".repeat(20_000);
+    let long = "l".repeat(100);
     for part in ["#", "a#b#", " ", "\n", "\u{0}", "\"\\", ";%3b", "ä", "€ 𐀀", long.as_str()] {
         let port = format!("{part}{}", unique(part)?);
         peer.send(&json!(["", "AnyEvent::MP::_spawn", port, "conformance::port"]))?;
@@ -218,6 +227,35 @@ fn strange_names(t: &mut Test<'_>) -> Step {
         let reasons = peer.ended_port(&port)?;
         check(reasons.is_empty(), "no reasons", json!(reasons))?;
     }
+    Ok(())
+}
+
+fn longest_name(t: &mut Test<'_>) -> Step {
+    let mut peer = t.up()?;
+    // The last one counts in octets, not in characters.
+    let names = [
+        (filled(&unique("n")?, 256), true),
+        (filled(&unique("n")?, 257), false),
+        (unique("n")? + &"\u{e4}".repeat(122), false),
+    ];
+    for (port, is_taken) in names {
+        peer.send(&json!(["", "AnyEvent::MP::_spawn", port, "conformance::port", peer.port("came"), "started"]))?;
+        peer.send(&json!([port, "self", peer.port("own")]))?;
+        peer.send(&json!(["", "mon1", port]))?;
+        if is_taken {
+            peer.expect("came", &json!(["started"])).breaks("MSG-15")?;
+            let own = peer.their(&port)?;
+            peer.expect("own", &json!([own])).breaks("MSG-15")?;
+            peer.send(&json!(["", "kil1", port]))?;
+            peer.ended_port(&port).breaks("MSG-15")?;
+        } else {
+            peer.nothing_for("came").breaks("LIMIT-10")?;
+            peer.nothing_for("own").breaks("LIMIT-10")?;
+            let ends = peer.all_ends(&port)?;
+            check(ends.is_empty(), "no answer to a mon1 for a name of nothing", json!(ends)).breaks("LIMIT-10")?;
+        }
+    }
+    t.ends(peer);
     Ok(())
 }
 

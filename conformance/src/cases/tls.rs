@@ -152,6 +152,27 @@ const OTHERS: &[Case] = &[
     })
     .closes(),
     other(
+        "tls/bound-token-as-client",
+        &["AUTH-27", "AUTH-28", "AUTH-29"],
+        "Where both sides announce it, tokens stand over what only this TLS connection has; the suite is the TLS client.",
+        |t| bound(t, Client, true),
+    )
+    .allows(&["bound", "not announced"]),
+    other(
+        "tls/bound-token-as-server",
+        &["AUTH-27", "AUTH-28", "AUTH-29"],
+        "Where both sides announce it, tokens stand over what only this TLS connection has; the suite is the TLS server.",
+        |t| bound(t, Server, true),
+    )
+    .allows(&["bound", "not announced"]),
+    other(
+        "tls/unbound-token",
+        &["AUTH-27"],
+        "Where both sides announce that, a token that is not bound to the TLS connection is refused.",
+        |t| bound(t, Client, false),
+    )
+    .allows(&["bound", "not announced"]),
+    other(
         "tls/anonymous",
         &["AUTH-14", "AUTH-22"],
         "The method tls_anon, which the node has not offered, is refused also within TLS.",
@@ -364,6 +385,27 @@ fn authenticates_as(t: &mut Test<'_>, spoil: fn(&str) -> String) -> Step {
     hears_out(&mut peer)?;
     t.ends(peer);
     Ok(())
+}
+
+/// A handshake between two sides that announce that they bind tokens to TLS; with a token of the suite that is bound, or not.
+fn bound(t: &mut Test<'_>, part: Part, binds: bool) -> Step {
+    let certificates = t.certificates()?;
+    let mut peer = on(t, Network::Shared)?;
+    prepare(&mut peer, part)?;
+    peer.greets.keys.push("exporter=1".into());
+    let announced = peer.greeting.as_ref().is_some_and(|greeting| greeting.says("exporter"));
+    t.should("AUTH-29", announced, "the key exporter=1 beside the key tls", "no such key");
+    t.outcome(if announced { "bound" } else { "not announced" });
+    peer.greet();
+    let secured = peer.secure(part, Some(&certificates.shared), BOTH)?;
+    secured.map_err(|failure| Failure::wrong("TLS", failure).breaks("TLS-2"))?;
+    peer.binds = binds;
+    if binds || !announced {
+        authenticated(&mut peer)?;
+        return peer.probe();
+    }
+    peer.authenticate()?;
+    peer.expect_end()
 }
 
 fn opens(t: &mut Test<'_>, part: Part, presents: fn(&Certificates) -> &Identity) -> Step {

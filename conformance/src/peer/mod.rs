@@ -50,6 +50,8 @@ pub struct Peer {
     pub sends: Framing,
     /// Whether this side writes text in cbor as byte strings, as nodes of the reference do.
     pub octets: bool,
+    /// Whether tokens are bound to TLS where both sides announce that [AUTH-27].
+    pub binds: bool,
     /// The framing in which the node under test sends, when its authentication line was read.
     pub receives: Option<Framing>,
     stream: Box<dyn Stream>,
@@ -78,6 +80,7 @@ impl Peer {
             greeting: None,
             sends: Framing::Json,
             octets: false,
+            binds: true,
             receives: None,
             stream: Box::new(stream),
             number,
@@ -246,12 +249,22 @@ impl Peer {
     }
 
     fn token_of(&self, method: Method, [sender, receiver]: [&[Vec<u8>; 2]; 2]) -> Step<String> {
-        let transcript =
-            Transcript { own: sender.each_ref().map(|line| &line[..]), other: receiver.each_ref().map(|line| &line[..]) };
+        let last = self.last_line(receiver);
+        let transcript = Transcript { own: sender.each_ref().map(|line| &line[..]), other: [&receiver[0], &last] };
         let token = method.token(&transcript, self.known_secret()?.as_ref());
         token
             .map(|token| token.to_string())
             .ok_or_else(|| Failure::Suite("a method that needs a secret, without one".into()))
+    }
+
+    /// The last line of a transcript whose receiver has these lines; with the exporter of TLS behind it where that belongs to the transcript [AUTH-27].
+    fn last_line(&self, receiver: &[Vec<u8>; 2]) -> Vec<u8> {
+        let announced = self.greeting.as_ref().is_some_and(|greeting| greeting.says("exporter"))
+            && self.greets.keys.iter().any(|key| key == "exporter=1");
+        match self.stream.exporter().filter(|_| self.binds && announced) {
+            Some(exporter) => [&receiver[1][..], b"\n", crate::hex::hex(&exporter).as_bytes()].concat(),
+            None => receiver[1].clone(),
+        }
     }
 
     fn known_secret(&self) -> Step<Option<Secret>> {
@@ -293,7 +306,8 @@ impl Peer {
             .ok_or_else(|| {
                 Failure::wrong(format!("one of the framings {}", self.greets.framings.join(",")), &shown).breaks("AUTH-7")
             })?;
-        let transcript = Transcript { own: [&self.other[0], &self.other[1]], other: [&self.own[0], &self.own[1]] };
+        let last = self.last_line(&self.own);
+        let transcript = Transcript { own: [&self.other[0], &self.other[1]], other: [&self.own[0], &last] };
         let right = method.token(&transcript, self.known_secret()?.as_ref());
         if right.as_ref().is_none_or(|right| ***right != *read.token) {
             let right = right.map_or("none: the suite has no secret".into(), |right| right.to_string());

@@ -22,6 +22,11 @@ pub trait Stream: Read + Write + Send {
         false
     }
 
+    /// What both ends of this TLS connection know, and no other: the exporter of RFC 9266 [AUTH-27]. None without TLS.
+    fn exporter(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// The socket below.
     fn socket(&self) -> Option<&TcpStream> {
         None

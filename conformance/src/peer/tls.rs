@@ -174,6 +174,10 @@ impl Stream for Tls {
         true
     }
 
+    fn exporter(&self) -> Option<[u8; 32]> {
+        self.connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok()
+    }
+
     fn socket(&self) -> Option<&TcpStream> {
         self.stream.socket()
     }

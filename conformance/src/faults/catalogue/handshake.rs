@@ -66,6 +66,32 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("does not ask for TLS", |_| Fault::line_out(|_, number, line| without_tls(number, line))),
     // What it accepts.
     Entry::new("does not see that others ask for TLS", |_| Fault::line_in(|_, number, line| without_tls(number, line))),
+    Entry::new("announces twice of what it takes", |_| {
+        Fault::line_out(|_, number, line| {
+            if number == 0 {
+                let mut parts = fields(line);
+                for part in &mut parts {
+                    let twice = part.strip_prefix("limits=").map(|value| {
+                        let twice =
+                            value.split(',').map(|number| (2 * number.parse::<u64>().unwrap_or_default()).to_string());
+                        format!("limits={}", twice.collect::<Vec<_>>().join(","))
+                    });
+                    *part = twice.unwrap_or_else(|| part.clone());
+                }
+                *line = parts.join(";").into_bytes();
+            }
+        })
+    }),
+    Entry::new("closes on a key limits that is malformed", |_| {
+        Fault::line_in(|_, number, line| {
+            if number == 0
+                && let Some(value) = fields(line).iter().find_map(|part| part.strip_prefix("limits=").map(str::to_owned))
+                && value.split(',').filter(|number| number.parse::<u64>().is_ok_and(|number| number >= 512)).count() != 3
+            {
+                line.clear();
+            }
+        })
+    }),
     Entry::new("takes any value of the key tls", |_| {
         Fault::line_in(|_, number, line| {
             if number == 0 && fields(line).iter().skip(5).any(|key| key.starts_with("tls=")) {

@@ -72,6 +72,17 @@ pub(super) const FAULTS: &[Entry] = &[
             }
         })
     }),
+    Entry::new("cuts names that are too long", |_| {
+        Fault::packet_in(|_, message| {
+            let mut cut = message.to_vec();
+            for place in [0, 2] {
+                if let Some(name) = message.get(place).and_then(cut_name) {
+                    cut[place] = Value::Text(name);
+                }
+            }
+            if cut == message { Fate::Pass } else { Fate::Replace(vec![cut]) }
+        })
+    }),
     Entry::new("loses each tenth message to a port", |_| {
         let mut count = 0;
         Fault::packet_in(move |_, message| {
@@ -215,4 +226,11 @@ fn answer_of_request(name: &'static str, answer: fn(&[Value]) -> Option<Value>) 
             std::iter::once(Value::from(port)).chain(message[behind + 1..].iter().cloned()).chain(answer(message));
         Fate::Answer(vec![answered.collect()])
     })
+}
+
+/// The first 256 octets of a name that has more.
+fn cut_name(value: &Value) -> Option<String> {
+    let text = super::text(value);
+    let end = (0..=256).rev().find(|end| text.is_char_boundary(*end))?;
+    (text.len() > 256 && !text.contains('#')).then(|| text[..end].to_owned())
 }
