@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use aemp_proto::framing::{DecodeError, EncodeError, Framing, Limits, Packet};
+use aemp_proto::framing::{DecodeError, EncodeError, Framing, Limits, Packet, Tail};
 use aemp_proto::names::PortId;
 use aemp_proto::value::Value;
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ fn packet<T: Serialize + ?Sized>(way: Way, framing: Framing, sent: &T) -> Result
     let mut elements = Vec::new();
     Framing::Cbor.encode_elements(sent, &limits, &mut elements)?;
     let elements = Packet::parse(Framing::Cbor, &elements, &limits).expect("a packet").elements();
-    let tail: &[&str] = if let Way::Request = way { &[REPLY] } else { &[] };
+    let tail: &[Tail<'_>] = if let Way::Request = way { &[Tail::Text(REPLY)] } else { &[] };
     elements.relay_between(&["p"], tail, framing, &limits, &mut out)?;
     Ok(out)
 }
