@@ -2,11 +2,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use aemp_proto::framing::{EncodeError, Framing, Limits};
 use aemp_proto::global::{Changes, DbError, Family, FamilyWatch};
 use aemp_proto::names::PortId;
-use aemp_proto::node::{self, DbEntry};
+use aemp_proto::node::{self, DbEntry, Reasons};
 use aemp_proto::value::Value;
 use futures_core::Stream;
 use serde::Serialize;
@@ -24,6 +25,9 @@ pub enum DatabaseError {
     /// It is not allowed, or too much.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The node has had no master for 10 seconds; and why, as a text for people.
+    #[error("the node has not joined its network: {0}")]
+    NotJoined(String),
     /// The own node has ended.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -97,6 +101,12 @@ pub struct FamilyChanges {
 }
 
 impl FamilyChanges {
+    /// Whether the family is not followed at the moment, because the node has no master: then other nodes may have changed it meanwhile. It goes on from
+    /// where it is when there is a master again. A network with one global node alone has such times whenever that node is gone: run two.
+    pub fn is_stale(&self) -> bool {
+        self.node.is_unfollowed()
+    }
+
     /// Waits for the next changes; `None` when the node has ended. Nothing is lost when this is cancelled.
     pub async fn next(&mut self) -> Option<Changes> {
         self.changes.next(Option::take).await
@@ -165,7 +175,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the answer is too large for a packet, too many questions wait already, or the node has ended.
+    /// When the answer is too large for a packet, too many questions wait already, or the node has ended. When the node has had no master for
+    /// 10 seconds: then with the reason, such as a wrong secret.
     pub async fn db_family(&self, family: &str) -> Result<Family, DatabaseError> {
         self.ask_database(family, |context, family, answer| context.db_family(family, |_, got| answer.give(got))).await
     }
@@ -193,10 +204,23 @@ impl Node {
         family: &str,
         ask: impl FnOnce(&mut node::Context<'_>, &str, Asker<T>) + Send + 'static,
     ) -> Result<T, DatabaseError> {
+        /// How long a question waits for a master.
+        const PATIENCE: Duration = Duration::from_secs(10);
         let (answer, answered) = oneshot::channel();
         let family = family.to_owned();
-        self.command(move |driver| driver.with_context(|context| ask(context, &family, Asker(answer))));
-        Ok(answered.await.map_err(|_| Stopped)??)
+        // The question goes with a port of its own, and that with whoever waits.
+        let make = move |context: &mut node::Context<'_>| {
+            let port = context.port_without_code();
+            context.run_in(&port, move |context| ask(context, &family, Asker(answer)));
+            port
+        };
+        let port = self.ask_or_undo(make, |context, port| context.end(&port, Reasons::normal())).await?;
+        let _ends_with_this = Asking { node: self, port };
+        tokio::select! {
+            biased;
+            answer = answered => Ok(answer.map_err(|_| Stopped)??),
+            why = self.unfollowed(PATIENCE) => Err(DatabaseError::NotJoined(why)),
+        }
     }
 
     /// Watches a family of the database.
@@ -217,6 +241,18 @@ fn add(giver: &Giver<Option<Changes>>, later: Changes) {
         Some(changes) => changes.merge(later),
         None => *waiting = Some(later),
     });
+}
+
+/// A question that is waited for; when that is dropped, the question is given up.
+struct Asking<'n> {
+    node: &'n Node,
+    port: PortId,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.node.end(&self.port, Reasons::normal());
+    }
 }
 
 /// Whoever has asked the database.

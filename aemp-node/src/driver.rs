@@ -12,7 +12,7 @@ use aemp_proto::link::Role;
 use aemp_proto::names::PortId;
 use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,6 +21,7 @@ use crate::connection::{self, Wake};
 use crate::credentials::Credentials;
 use crate::data;
 use crate::handle::Command;
+use crate::joining::Standing;
 use crate::supervisor::Watchful;
 use crate::wire::Tapped;
 use crate::{addresses, socket};
@@ -41,9 +42,15 @@ pub(crate) struct Driver {
     ending: Cell<bool>,
     /// When the timer wakes by itself: it is told of what comes before that only.
     armed: Cell<Duration>,
-    events: broadcast::Sender<NodeEvent>,
+    tellers: Tellers,
     /// Addresses of which a failure was told.
     told: RefCell<BTreeSet<String>>,
+}
+
+/// Where other threads hear what happens in the node.
+pub(crate) struct Tellers {
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) standing: watch::Sender<Standing>,
 }
 
 thread_local! {
@@ -61,7 +68,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) fn run(
     config: &Config,
     inbox: mpsc::UnboundedReceiver<Command>,
-    events: broadcast::Sender<NodeEvent>,
+    tellers: Tellers,
     started: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -69,7 +76,7 @@ pub(crate) fn run(
         Err(error) => return drop(started.send(Err(error))),
     };
     LocalSet::new().block_on(&runtime, async move {
-        let driver = match Driver::begin(config, events).await {
+        let driver = match Driver::begin(config, tellers).await {
             Ok((driver, addresses)) => {
                 if started.send(Ok(addresses)).is_err() {
                     return;
@@ -122,7 +129,7 @@ pub(crate) fn packet(octets: &[u8]) -> Result<Packet<'_>, EncodeError> {
 }
 
 impl Driver {
-    async fn begin(config: &Config, events: broadcast::Sender<NodeEvent>) -> io::Result<(Rc<Self>, Vec<SocketAddr>)> {
+    async fn begin(config: &Config, tellers: Tellers) -> io::Result<(Rc<Self>, Vec<SocketAddr>)> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -143,7 +150,7 @@ impl Driver {
             listening: RefCell::default(),
             ending: Cell::new(false),
             armed: Cell::new(Duration::ZERO),
-            events,
+            tellers,
             told: RefCell::default(),
         });
         CURRENT
@@ -279,7 +286,8 @@ impl Driver {
             NodeEvent::Slow { port, time } => tracing::warn!(node, %port, ?time, "code of this port held up the node"),
             other => tracing::debug!(node, ?other),
         }
-        let _nobody_listens = self.events.send(event);
+        self.tellers.standing.send_if_modified(|standing| standing.take(&event));
+        let _nobody_listens = self.tellers.events.send(event);
     }
 
     /// Takes on a transport connection.

@@ -14,11 +14,12 @@ use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Access, Context, NoAnswer, NodeEvent, Outcome, Reasons};
 use serde::Serialize;
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::driver::{self, Driver};
 use crate::events::{self, Events};
+use crate::joining::Standing;
 use crate::message::Message;
 use crate::watch::Watch;
 
@@ -47,6 +48,9 @@ struct Shared {
     /// What happened since the start, for whoever asks first; and one to make others from.
     first_events: Mutex<Option<broadcast::Receiver<NodeEvent>>>,
     events: broadcast::Receiver<NodeEvent>,
+    standing: watch::Receiver<Standing>,
+    /// Addresses that are dialled.
+    seeds: AtomicUsize,
 }
 
 type UseDriver = dyn FnOnce(&Rc<Driver>) + Send;
@@ -77,6 +81,30 @@ impl Drop for Reserved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the node has ended")]
 pub struct Stopped;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It is to meet other nodes, and cannot prove anything to them.
+    #[error(
+        "the node has binds or seeds, and neither a secret nor a certificate, so no other node would take it: set \
+         `config.node.link.secret` or `config.certificates`"
+    )]
+    NoCredentials,
+    /// It cannot listen on an address, or there is no randomness or no thread to be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Io(error) => error,
+            error => io::Error::new(io::ErrorKind::InvalidInput, error.to_string()),
+        }
+    }
+}
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -148,12 +176,26 @@ impl Drop for Calling<'_> {
 }
 
 impl Node {
-    /// Starts a node. It listens when this returns; seeds are dialled meanwhile.
+    /// Starts a node. It listens when this returns; seeds are dialled meanwhile: [`joined`](Self::joined) waits for that.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node, StartError, proto::names::NodeId};
+    /// let mut config = Config::new(NodeId::new("worker").unwrap());
+    /// config.seeds = vec!["seed.example:4040".into()];
+    /// assert!(matches!(Node::start(config).await, Err(StartError::NoCredentials)));
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
-    /// When it cannot listen on an address, or there is no randomness or no thread to be had.
-    pub async fn start(config: Config) -> io::Result<Node> {
+    /// When it has binds or seeds, and neither a secret nor a certificate. When it cannot listen on an address, or there is no randomness or no
+    /// thread to be had.
+    pub async fn start(config: Config) -> Result<Node, StartError> {
+        let alone = config.binds.is_empty() && config.seeds.is_empty();
+        if !alone && config.node.link.secret.is_none() && config.certificates.is_none() {
+            return Err(StartError::NoCredentials);
+        }
         let (id, send_limits) = (config.node.link.node.clone(), config.node.link.send_limits);
         let (queue, waiting) = (config.node.queue, Arc::new(AtomicUsize::new(0)));
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -161,10 +203,13 @@ impl Node {
         let name = format!("aemp {id}");
         let (teller, first_events) = broadcast::channel(events::WAITING);
         let events = teller.subscribe();
-        thread::Builder::new().name(name).spawn(move || driver::run(&config, inbox, teller, started))?;
+        let (stands, standing) = watch::channel(Standing::default());
+        let seeds = AtomicUsize::new(config.seeds.len());
+        let run = move || driver::run(&config, inbox, driver::Tellers { events: teller, standing: stands }, started);
+        thread::Builder::new().name(name).spawn(run)?;
         let addresses = has_started.await.map_err(|_| io::Error::other("the node's thread has ended"))??;
         let first_events = Mutex::new(Some(first_events));
-        let shared = Shared { id, addresses, send_limits, queue, waiting, commands, first_events, events };
+        let shared = Shared { id, addresses, send_limits, queue, waiting, commands, first_events, events, standing, seeds };
         Ok(Node { shared: Arc::new(shared) })
     }
 
@@ -176,6 +221,16 @@ impl Node {
     /// The addresses that it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.shared.addresses
+    }
+
+    /// Where the node stands, also as it changes.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.shared.standing.clone()
+    }
+
+    /// How many addresses are dialled.
+    pub(crate) fn seeds(&self) -> usize {
+        self.shared.seeds.load(Ordering::Relaxed)
     }
 
     pub(crate) fn send_limits(&self) -> Limits {
@@ -268,11 +323,11 @@ impl Node {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-    /// # use aemp_node::{Config, Node, proto::names::PortId};
+    /// # use aemp_node::{Config, Node};
     /// let node = Node::start(Config::local()).await.unwrap();
     /// let mut count = 0u64;
     /// let counter = node.port(move |context, elements| {
-    ///     let (by, reply): (u64, PortId) = elements.rest()?;
+    ///     let (by, reply) = elements.request::<u64>()?;
     ///     count += by;
     ///     Ok(context.send(&reply, &count)?)
     /// }).await.unwrap();
@@ -429,13 +484,13 @@ impl Node {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-    /// # use aemp_node::{Access, Config, Node, proto::names::PortId};
+    /// # use aemp_node::{Access, Config, Node};
     /// let node = Node::start(Config::local()).await.unwrap();
     /// node.register("Adder::start", Access::SPAWN, |context, arguments| {
     ///     let mut sum: u64 = arguments.rest()?;
     ///     let own = context.own_port().ok_or("the port has ended")?;
     ///     context.receive_tag(&own, "add", move |context, elements| {
-    ///         let (number, reply): (u64, PortId) = elements.rest()?;
+    ///         let (number, reply) = elements.request::<u64>()?;
     ///         sum += number;
     ///         Ok(context.send(&reply, &sum)?)
     ///     });
@@ -501,6 +556,7 @@ impl Node {
     /// Has an address, `HOST:PORT`, dialled until a node is reached there, and again whenever that is lost.
     pub fn add_seed(&self, address: &str) {
         let address = address.to_owned();
+        self.shared.seeds.fetch_add(1, Ordering::Relaxed);
         self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use aemp_node::{Config, Node};
-//! use aemp_node::proto::{auth::Secret, names::{NodeId, PortId}};
+//! use aemp_node::proto::{auth::Secret, names::NodeId};
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let mut config = Config::new(NodeId::new("greeter-node").unwrap());
 //! config.binds = vec!["127.0.0.1:0".into()];
@@ -14,7 +14,7 @@
 //!
 //! // A port that answers whoever asks, as `call` asks: with a port for the answer as the last element.
 //! let greeter = node.port(|context, elements| {
-//!     let (name, whom): (String, PortId) = elements.rest()?;
+//!     let (name, whom) = elements.request::<String>()?;
 //!     Ok(context.send(&whom, &format!("hello, {name}"))?)
 //! }).await.unwrap();
 //!
@@ -29,7 +29,10 @@
 //! block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds. In between,
 //! [`run_future`](ContextExt::run_future) runs a future on the node's thread in the name of a port.
 //!
-//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String, u64)`. Whoever does
+//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String, u64)`. What is sent as a
+//! `T` is taken as a `T`: a message with [`rest`](proto::framing::Elements::rest) or [`Message::decode`], and a request, which has a port for the
+//! answer behind it, with [`request`](proto::framing::Elements::request) or [`Message::request`]. The
+//! [table of shapes](proto::framing#one-rule-for-every-shape) says it for each. Whoever does
 //! not know the shape takes a `Vec<`[`Value`](proto::value::Value)`>`. A message of another shape than its code takes ends the port, and whoever
 //! watches it hears what came.
 //!
@@ -85,11 +88,11 @@
 //! # Networks
 //!
 //! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which there is no connection
-//! opens one. The database is shared by all nodes of a network: an entry is there until the node that has set it removes it, or is lost.
+//! opens one. [`Node::start`] does not wait for other nodes; [`Node::joined`] does, and says why a node does not get in. The database is shared by all nodes of a network: an entry is there until the node that has set it removes it, or is lost.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! # use aemp_node::{Config, Node, proto::{auth::Secret, names::{NodeId, PortId}}};
+//! # use aemp_node::{Config, Node, proto::{auth::Secret, names::NodeId}};
 //! # let config = |id: &str| {
 //! #     let mut config = Config::new(NodeId::new(id).unwrap());
 //! #     config.binds = vec!["127.0.0.1:*".into()];
@@ -106,7 +109,7 @@
 //! let [doubler, client] = &nodes[..] else { unreachable!() };
 //!
 //! let port = doubler.port(|context, elements| {
-//!     let (number, reply): (u64, PortId) = elements.rest()?;
+//!     let (number, reply) = elements.request::<u64>()?;
 //!     Ok(context.send(&reply, &(2 * number))?)
 //! }).await.unwrap();
 //! let _registered = doubler.db_reg(&port, "doublers", &()).await.unwrap();
@@ -141,6 +144,7 @@ mod driver;
 mod early;
 mod events;
 mod handle;
+mod joining;
 mod logs;
 mod mailbox;
 mod message;
@@ -157,7 +161,8 @@ pub use config::Config;
 pub use data::{AcceptError, DataError, DataListener, DataStream};
 pub use database::{DatabaseError, Entry, FamilyChanges};
 pub use events::Events;
-pub use handle::{CallError, Node, SendError, Stopped};
+pub use handle::{CallError, Node, SendError, StartError, Stopped};
+pub use joining::JoinError;
 pub use logs::{CAUGHT, CaughtLogs, LogLayer, LogLevel, LogLevelError, Record};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
@@ -39,7 +40,17 @@ impl Default for Capacity {
     }
 }
 
-/// A port whose messages wait for an async task. The port ends when the mailbox is dropped.
+/// A port whose messages wait for an async task. The port ends with the mailbox, and whoever monitors it hears how:
+///
+/// | what happens to the mailbox | the reasons |
+/// |---|---|
+/// | it is closed: [`close`](Self::close) | none: a normal end |
+/// | it is closed with reasons: [`close_with`](Self::close_with) | those |
+/// | it is dropped, and no message waits in it | none: a normal end |
+/// | it is dropped, and messages wait in it | `"unread"`, and a text that says how many |
+/// | it is dropped by a panic | `"die"`, and a text that says so, and how many messages waited |
+///
+/// So a task that fails says why with `close_with`; what it returns, nobody hears.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -60,6 +71,8 @@ pub struct Mailbox {
     id: PortId,
     messages: mpsc::UnboundedReceiver<Message>,
     shared: Arc<Shared>,
+    /// How it ends on purpose.
+    closed: Option<Reasons>,
 }
 
 #[derive(Default)]
@@ -106,7 +119,7 @@ impl Node {
                 |context, id| context.end(&id, Reasons::normal()),
             )
             .await?;
-        Ok(Mailbox { node: self.clone(), id, messages, shared })
+        Ok(Mailbox { node: self.clone(), id, messages, shared, closed: None })
     }
 }
 
@@ -151,9 +164,58 @@ impl Mailbox {
     /// Waits for the next message; `None` when the port has ended and all that had arrived was taken. Nothing is lost when this is cancelled.
     pub async fn recv(&mut self) -> Option<Message> {
         let message = self.messages.recv().await?;
+        Some(self.taken(message))
+    }
+
+    /// Takes the next message, if one waits; `None` says nothing about whether more will come.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use aemp_node::{Config, Node};
+    /// let node = Node::start(Config::local()).await.unwrap();
+    /// let mut jobs = node.mailbox().await.unwrap();
+    /// node.send(jobs.id(), &"first").unwrap();
+    /// node.send(jobs.id(), &"second").unwrap();
+    ///
+    /// let first = jobs.recv().await.unwrap();
+    /// let mut batch = vec![first];
+    /// while let Some(job) = jobs.try_recv() {
+    ///     batch.push(job);
+    /// }
+    /// assert!(jobs.is_empty());
+    /// jobs.close();
+    /// # });
+    /// ```
+    pub fn try_recv(&mut self) -> Option<Message> {
+        let message = self.messages.try_recv().ok()?;
+        Some(self.taken(message))
+    }
+
+    /// Makes room for what comes next.
+    fn taken(&self, message: Message) -> Message {
         self.shared.messages.fetch_sub(1, Ordering::Relaxed);
         self.shared.octets.fetch_sub(message.octets(), Ordering::Relaxed);
-        Some(message)
+        message
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether no message waits.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Ends the port normally, whatever waits in it.
+    pub fn close(self) {
+        self.close_with(Reasons::normal());
+    }
+
+    /// Ends the port with these reasons, whatever waits in it.
+    pub fn close_with(mut self, reasons: Reasons) {
+        self.closed = Some(reasons);
     }
 
     /// Why the port has ended, if it has.
@@ -169,6 +231,26 @@ impl Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        self.node.end(&self.id, Reasons::normal());
+        let (id, shared, closed, panics) = (self.id.clone(), self.shared.clone(), self.closed.take(), thread::panicking());
+        self.node.command(move |driver| {
+            // What has arrived until now was not read either.
+            let reasons = closed.unwrap_or_else(|| dropped(shared.messages.load(Ordering::Relaxed), panics));
+            driver.with_context(|context| context.end(&id, reasons));
+        });
+    }
+}
+
+/// Why a port ends whose mailbox is gone.
+fn dropped(unread: usize, panics: bool) -> Reasons {
+    let unread = match unread {
+        0 => None,
+        1 => Some("1 message in its mailbox was not read".to_owned()),
+        unread => Some(format!("{unread} messages in its mailbox were not read")),
+    };
+    match (panics, unread) {
+        (false, None) => Reasons::normal(),
+        (false, Some(unread)) => Reasons::new(["unread", &unread]),
+        (true, None) => Reasons::die("the task that read its mailbox panicked"),
+        (true, Some(unread)) => Reasons::die(format!("the task that read its mailbox panicked, and {unread}")),
     }
 }

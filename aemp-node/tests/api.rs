@@ -6,7 +6,10 @@ use std::time::Duration;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::names::{NodeId, PortId};
 use aemp_node::proto::node::{NoAnswer, NodeEvent, Reasons};
-use aemp_node::{CallError, Capacity, Config, Context, ContextExt, Node, Overflow, SendError};
+use aemp_node::{
+    CallError, Capacity, Config, Context, ContextExt, DatabaseError, JoinError, Mailbox, Node, Overflow, SendError,
+    StartError,
+};
 
 fn config(id: &str) -> Config {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
@@ -71,6 +74,57 @@ async fn a_mailbox_that_is_dropped_is_a_port_that_ended() {
     arrived(&worker, &seed).await;
     drop(mailbox);
     assert_eq!(watch.await.expect("it runs"), Reasons::normal());
+}
+
+#[tokio::test]
+async fn whoever_monitors_a_mailbox_hears_the_truth_about_its_end() {
+    let (seed, worker) = two().await;
+    /// What a task does with its mailbox, once something has come.
+    type Task = fn(Mailbox);
+    let panic: Task = |_mailbox| panic!("oh no");
+    let fails: Task = |mailbox| {
+        let failing = || -> Result<(), String> { Err("no disk".into()) };
+        if let Err(error) = failing() {
+            mailbox.close_with(Reasons::die(error));
+        }
+    };
+    for (messages, task, reasons) in [
+        (1, drop as Task, Reasons::normal()),
+        (2, drop as Task, Reasons::new(["unread", "1 message in its mailbox was not read"])),
+        (4, drop as Task, Reasons::new(["unread", "3 messages in its mailbox were not read"])),
+        (4, Mailbox::close, Reasons::normal()),
+        (1, panic, Reasons::die("the task that read its mailbox panicked")),
+        (4, panic, Reasons::die("the task that read its mailbox panicked, and 3 messages in its mailbox were not read")),
+        (4, fails, Reasons::die("no disk")),
+    ] {
+        let mut mailbox = seed.mailbox().await.expect("it runs");
+        let watch = worker.watch(mailbox.id()).await.expect("it runs");
+        for number in 0..messages {
+            worker.send(mailbox.id(), &number).expect("small");
+        }
+        arrived(&worker, &seed).await;
+        assert_eq!((mailbox.len(), mailbox.is_empty()), (messages, false));
+        assert_eq!(mailbox.recv().await.expect("it has come").decode::<u64>(), Ok(0));
+        // It ends as tokio's tasks do; that of the task itself is nobody's error here.
+        let _ended = tokio::spawn(async move { task(mailbox) }).await;
+        assert_eq!(watch.await.expect("it runs"), reasons);
+    }
+}
+
+#[tokio::test]
+async fn a_mailbox_gives_what_waits_and_does_not_wait_for_more() {
+    let node = Node::start(Config::local()).await.expect("it starts");
+    let mut mailbox = node.mailbox().await.expect("it runs");
+    assert_eq!((mailbox.len(), mailbox.try_recv()), (0, None));
+    for number in 0..3u64 {
+        node.send(mailbox.id(), &number).expect("small");
+    }
+    node.call(&node.id().port(""), &"snd", None).await.expect("it runs");
+    for number in 0..3u64 {
+        assert_eq!(mailbox.len() as u64, 3 - number);
+        assert_eq!(mailbox.try_recv().expect("it has come").decode::<u64>(), Ok(number));
+    }
+    assert!(mailbox.is_empty() && mailbox.try_recv().is_none());
 }
 
 #[tokio::test]
@@ -210,4 +264,66 @@ async fn what_was_sent_before_the_last_handle_went_still_arrives() {
         let (number, _): (u64, String) = mailbox.recv().await.expect("it arrives").decode().expect("as it was sent");
         assert_eq!(number, expected);
     }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_prove_itself_does_not_start_if_it_is_to_meet_others() {
+    let bare = |change: fn(&mut Config)| {
+        let mut config = Config::new(NodeId::new("bare").expect("a node ID"));
+        change(&mut config);
+        Node::start(config)
+    };
+    for error in [
+        bare(|config| config.binds = vec!["127.0.0.1:0".into()]).await.expect_err("it listens"),
+        bare(|config| config.seeds = vec!["127.0.0.1:1".into()]).await.expect_err("it dials"),
+    ] {
+        assert!(matches!(error, StartError::NoCredentials), "{error:?}");
+        assert!(error.to_string().contains("config.node.link.secret"), "{error}");
+    }
+    bare(|_| {}).await.expect("it talks to itself").joined(Duration::ZERO).await.expect("there is nothing to join");
+}
+
+#[tokio::test]
+async fn whoever_waits_to_join_hears_why_a_node_does_not_get_in() {
+    let mut seed = config("seed");
+    seed.binds = vec!["127.0.0.1:0".into()];
+    let seed = Node::start(seed).await.expect("it listens");
+    let address = seed.addresses()[0].to_string();
+    let start = async |id: &str, secret: &[u8]| {
+        let mut config = config(id);
+        config.node.link.secret = Some(Secret::new(secret).expect("a secret"));
+        config.seeds = vec![address.clone()];
+        Node::start(config).await.expect("it starts")
+    };
+    let worker = start("worker", b"swordfish").await;
+    worker.joined(Duration::from_secs(10)).await.expect("it joins");
+    assert_eq!(worker.db_keys("'g").await.expect("it has a master"), ["seed"]);
+
+    let stranger = start("stranger", b"haddock").await;
+    let error = stranger.joined(Duration::from_secs(1)).await.expect_err("it has the wrong secret");
+    assert!(matches!(&error, JoinError::TimedOut { why, .. } if why.contains(&address)), "{error:?}");
+    assert!(error.to_string().contains("the secret is wrong"), "{error}");
+    // So do a call, and a question to the database.
+    let called = stranger.call(&"seed#echo".parse().expect("a port ID"), &1, Some(Duration::from_secs(60))).await;
+    let Err(CallError::NoAnswer(NoAnswer::Ended(reasons))) = called else { panic!("{called:?}") };
+    assert_eq!(reasons.values()[0], "transport_error".into());
+    assert!(reasons.to_string().contains("the secret is wrong"), "{reasons}");
+    let asked = stranger.db_family("any").await;
+    assert!(matches!(&asked, Err(DatabaseError::NotJoined(why)) if why.contains("the secret is wrong")), "{asked:?}");
+
+    let twin = start("seed", b"swordfish").await;
+    let error = twin.joined(Duration::from_secs(10)).await.expect_err("that is another node");
+    assert!(matches!(error, JoinError::SameId(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_watch_says_when_nobody_follows_its_family() {
+    let (seed, worker) = two().await;
+    worker.joined(Duration::from_secs(10)).await.expect("it joins");
+    let changes = worker.db_watch("workers").await.expect("it runs");
+    assert!(!changes.is_stale());
+    let mut events = worker.events();
+    seed.stop().await;
+    while !matches!(events.recv().await.expect("it runs"), NodeEvent::Master(None)) {}
+    assert!(changes.is_stale());
 }

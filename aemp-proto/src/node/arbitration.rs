@@ -147,6 +147,7 @@ impl Node {
         let dial = connection.dial;
         self.ends_handshake(id);
         self.writable.push_back(id);
+        self.core.refused = None;
         self.core.events.push_back(NodeEvent::Up(node.clone()));
         self.reached(dial, &node, speaks);
         // What an older one still carries would come too late (`PEER-11`).

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -125,6 +126,8 @@ pub(super) struct Core {
     pub(super) told: Vec<ConnectionId>,
     /// Peers that were paused and are so no more.
     pub(super) resumed: Vec<usize>,
+    /// The seed that was not reached last, and why; none once any node is.
+    pub(super) refused: Option<String>,
     /// Connections to close.
     pub(super) closing: Vec<ConnectionId>,
 }
@@ -167,6 +170,7 @@ impl Core {
             wanted: Vec::new(),
             told: Vec::new(),
             resumed: Vec::new(),
+            refused: None,
             closing: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! How a node gets its connections: seeds, nodes that are searched because something is to be sent to them, and global nodes.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -82,7 +83,11 @@ impl Node {
         let now = self.core.now;
         match dial.0 {
             Dial::Data(number) => self.data_dial_ended(number, text),
-            Dial::Seed(place) => self.seeds.failed(place, now, self.core.config.backoff),
+            Dial::Seed(place) => {
+                let address = self.seeds.failed(place, now, self.core.config.backoff)?;
+                self.core.refused = Some(format!("{address}: {text}"));
+                Some(address)
+            }
             Dial::Search(number) => {
                 self.hurries = true;
                 self.searches.ended(number, now)

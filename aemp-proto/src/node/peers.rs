@@ -1,5 +1,6 @@
 //! The table of other nodes: finding and making their places, losing them, and what arrives from them.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::NodeEvent;
@@ -154,7 +155,13 @@ impl Core {
                 port.watchers.retain(|watcher| !matches!(watcher, Watcher::Peer(other) if *other == index));
             }
         }
-        let reasons = Reasons::transport_error(&node, text);
+        let reasons = match (&state, &self.refused) {
+            // Without the network no other node is found, and the reason for both is the same.
+            (PeerState::Connecting { .. }, Some(refused)) if self.up_nodes().next().is_none() => {
+                Reasons::transport_error(&node, &format!("{text}; no seed is reached: {refused}"))
+            }
+            _ => Reasons::transport_error(&node, text),
+        };
         let watches: Vec<_> = watches.into_values().flatten().collect();
         self.firing.extend(watches.iter().map(|watch| watch.id));
         self.steps.push_back(Step::Lost { peer: index, watches, reasons: reasons.clone() });

@@ -1,6 +1,6 @@
 //! Why connections do not come up.
 
-use crate::error::{Error, LimitExceeded, PeerMisbehaved};
+use crate::error::{Error, LimitExceeded, PeerIncompatible, PeerMisbehaved};
 
 /// Why a connection did not come up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum Refusal {
     WrongToken,
     /// The other side broke the protocol.
     Misbehaved,
+    /// The other side has the ID of this node (`GREET-9`): it is this node itself, or another one that was given the same ID.
+    OwnNodeId,
     /// The two sides have too little in common, or one of them does not want the other.
     Incompatible,
     /// The other side exceeded a limit.
@@ -38,6 +40,7 @@ impl Refusal {
         match error {
             Error::Misbehaved(PeerMisbehaved::WrongToken { .. }) => Refusal::WrongToken,
             Error::Misbehaved(_) => Refusal::Misbehaved,
+            Error::Incompatible(PeerIncompatible::OwnNodeId) => Refusal::OwnNodeId,
             Error::Incompatible(_) => Refusal::Incompatible,
             Error::Limit(LimitExceeded::HandshakeTime { .. }) => Refusal::TooSlow,
             Error::Limit(LimitExceeded::Handshakes { .. }) => Refusal::Crowded,
