@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, lookup_host};
 
-/// Listens on `HOST:PORT`: at each address of the host. `*` stands for all addresses, or for any free port, which a missing port is too.
+/// Listens on `HOST:PORT`: at each address of the host. `*`, or no host, stands for all addresses; `*` or no port for any free one.
 pub(crate) async fn listen(bind: &str) -> io::Result<Vec<TcpListener>> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {bind}: {error}"));
     let (host, port) = split(bind);
@@ -13,7 +13,7 @@ pub(crate) async fn listen(bind: &str) -> io::Result<Vec<TcpListener>> {
         None | Some("*") => 0,
         Some(port) => port.parse().map_err(|_| failed(io::Error::other(format!("{port:?} is no port"))))?,
     };
-    if host == "*" {
+    if host == "*" || host.is_empty() {
         return Ok(vec![everywhere(port).await.map_err(failed)?]);
     }
     let mut listeners = Vec::new();
@@ -74,6 +74,7 @@ mod tests {
             ("host:*", "host", Some("*")),
             ("*:4040", "*", Some("4040")),
             ("*", "*", None),
+            (":4040", "", Some("4040")),
             ("host", "host", None),
             ("[::1]:4040", "::1", Some("4040")),
             ("[::1]", "::1", None),
@@ -90,6 +91,10 @@ mod tests {
             let address = listener.local_addr().expect("it listens");
             assert_eq!((address.ip().to_string().as_str(), address.port() > 0), (reached, true));
             assert_eq!(reachable(address).expect("addresses"), [address]);
+        }
+        for bind in ["*", "*:*", ":0"] {
+            let [everywhere] = &listen(bind).await.expect("it is this host")[..] else { panic!("{bind}: one listener") };
+            assert!(everywhere.local_addr().expect("it listens").ip().is_unspecified(), "{bind}");
         }
         let [everywhere] = &listen("*").await.expect("it is this host")[..] else { panic!("one listener") };
         let addresses = reachable(everywhere.local_addr().expect("it listens")).expect("addresses");

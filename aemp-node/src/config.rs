@@ -36,7 +36,7 @@ pub struct Config {
     /// How long certificates and secrets are accepted still that have been replaced while the node runs
     /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)), 1 hour by default.
     pub overlap: Duration,
-    /// Addresses to listen on, `HOST:PORT`; `*` stands for all addresses of this host, or for any free port. A name is all of its addresses, and
+    /// Addresses to listen on, `HOST:PORT`; `*` or no host stands for all addresses of this host, `*` for any free port. A name is all of its addresses, and
     /// without a port it is any free one. None by default.
     pub binds: Vec<String>,
     /// The addresses that other nodes are told, `HOST:PORT`, where those of [`binds`](Self::binds) cannot be reached from outside. None by

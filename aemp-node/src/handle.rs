@@ -361,7 +361,11 @@ impl Node {
     }
 
     /// Waits until less waits for a node than the low-water mark, or nothing does because it is lost; and until what this handle has sent has
-    /// been taken by the node.
+    /// been taken by the own node.
+    ///
+    /// It knows what waits for that node *here*. Of a port there it knows only what comes back over the connection: a mailbox that is full pauses
+    /// the connection ([`Overflow::Pause`](crate::Overflow::Pause), the default), and then this waits. With another policy, or where the other
+    /// node is of another kind, ask for answers to know how far the receiver is.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

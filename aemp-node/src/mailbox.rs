@@ -1,18 +1,20 @@
 //! A port whose messages an async task reads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use aemp_proto::framing::Elements;
-use aemp_proto::names::PortId;
+use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Context, Outcome, Reasons};
 use tokio::sync::mpsc;
 
 use crate::handle::{Node, Stopped};
 use crate::message::Message;
 
-/// How much a mailbox holds, and what happens when more comes.
+/// How much a mailbox holds, and what happens when more comes. What this node sends to itself has as much room again, of its own: other nodes cannot
+/// take that away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capacity {
@@ -22,13 +24,26 @@ pub struct Capacity {
     pub octets: usize,
     /// What happens when more comes.
     pub overflow: Overflow,
+    /// With [`Overflow::Pause`]: the port ends when no message was taken from the full mailbox for so long, 30 seconds by default.
+    pub patience: Duration,
 }
 
 /// What happens when a message does not fit into a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overflow {
-    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost.
+    /// The node that has sent it is paused: its connection is not read until the mailbox is half empty. Nothing is lost, and
+    /// [`ready`](Node::ready) there waits. All that this node sends waits so, to other ports too, answers to calls and monitors included;
+    /// other nodes go on. The one message, of each node, is taken in.
+    ///
+    /// A task that waits for an answer of that very node while its mailbox is full waits in a circle, and takes nothing: so the port ends
+    /// after [`Capacity::patience`], as with [`End`](Self::End), and the connection goes on.
+    ///
+    /// This node cannot pause itself: where its own messages do not fit, the port ends at once.
     #[default]
+    Pause,
+    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost. A sender is not slowed down:
+    /// [`ready`](Node::ready) knows nothing of a mailbox. One fast sender ends the port for all.
     End,
     /// The message is dropped, and counted. Nobody is told.
     Drop,
@@ -36,7 +51,8 @@ pub enum Overflow {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Capacity { messages: 10_000, octets: 16 << 20, overflow: Overflow::End }
+        let patience = Duration::from_secs(30);
+        Capacity { messages: 10_000, octets: 16 << 20, overflow: Overflow::Pause, patience }
     }
 }
 
@@ -75,12 +91,26 @@ pub struct Mailbox {
     closed: Option<Reasons>,
 }
 
-#[derive(Default)]
 struct Shared {
+    capacity: Capacity,
+    /// What waits of other nodes, and of this one.
+    others: Waiting,
+    own: Waiting,
+    /// Messages that were taken out, in all.
+    taken: AtomicUsize,
+    dropped: AtomicUsize,
+    /// There are nodes that are paused.
+    pausing: AtomicBool,
+    paused: Mutex<Vec<NodeId>>,
+    /// A timer looks whether anything is taken out.
+    timed: AtomicBool,
+    ended: OnceLock<Reasons>,
+}
+
+#[derive(Default)]
+struct Waiting {
     messages: AtomicUsize,
     octets: AtomicUsize,
-    dropped: AtomicUsize,
-    ended: OnceLock<Reasons>,
 }
 
 impl Node {
@@ -100,16 +130,16 @@ impl Node {
     /// When the node has ended.
     pub async fn mailbox_with(&self, capacity: Capacity) -> Result<Mailbox, Stopped> {
         let (queue, messages) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(capacity));
         let filled = shared.clone();
         let id = self
             .ask_or_undo(
                 move |context| {
                     let id = context.port_without_code();
                     let (own, ended, open) = (id.clone(), filled.clone(), queue.clone());
-                    context
-                        .receive(&id, move |context, elements| filled.take_in(context, &own, elements, &capacity, &queue));
-                    context.watch(&id, move |_, reasons| {
+                    context.receive(&id, move |context, elements| filled.take_in(context, &own, elements, &queue));
+                    context.watch(&id, move |context, reasons| {
+                        ended.resume(context);
                         let _ended_once = ended.ended.set(reasons);
                         // Only now the queue ends: whoever sees its end can see why.
                         drop(open);
@@ -124,35 +154,115 @@ impl Node {
 }
 
 impl Shared {
+    fn new(capacity: Capacity) -> Self {
+        Shared {
+            capacity,
+            others: Waiting::default(),
+            own: Waiting::default(),
+            taken: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+            pausing: AtomicBool::new(false),
+            paused: Mutex::default(),
+            timed: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        }
+    }
+
+    fn unread(&self) -> usize {
+        self.others.messages.load(Ordering::SeqCst) + self.own.messages.load(Ordering::SeqCst)
+    }
+
     /// Takes in a message, on the node's thread.
     fn take_in(
-        &self,
+        self: &Arc<Self>,
         context: &mut Context<'_>,
         own: &PortId,
         elements: Elements<'_>,
-        capacity: &Capacity,
         queue: &mpsc::UnboundedSender<Message>,
     ) -> Outcome {
         let message = Message::new(context.source(), elements)?;
+        let peer = message.source().filter(|source| *source != own.node()).cloned();
+        let room = if peer.is_some() { &self.others } else { &self.own };
         // Only this side adds, so what is there can only be less by the time it is added to.
-        let (messages, octets) =
-            (self.messages.load(Ordering::Relaxed) + 1, self.octets.load(Ordering::Relaxed) + message.octets());
-        if messages > capacity.messages || octets > capacity.octets {
-            match capacity.overflow {
-                Overflow::Drop => drop(self.dropped.fetch_add(1, Ordering::Relaxed)),
-                Overflow::End => {
-                    let text = format!("the mailbox is full: {messages} messages, {octets} octets");
-                    context.end(own, Reasons::new(["overflow", &text]));
-                }
+        let messages = room.messages.load(Ordering::SeqCst) + 1;
+        let octets = room.octets.load(Ordering::SeqCst) + message.octets();
+        let is_full = messages > self.capacity.messages || octets > self.capacity.octets;
+        match (self.capacity.overflow, &peer) {
+            _ if !is_full => {}
+            (Overflow::Pause, Some(_)) => {}
+            (Overflow::Drop, _) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
             }
-            return Ok(());
+            (Overflow::End | Overflow::Pause, _) => {
+                end_full(context, own, messages, octets);
+                return Ok(());
+            }
         }
-        self.messages.fetch_add(1, Ordering::Relaxed);
-        self.octets.fetch_add(message.octets(), Ordering::Relaxed);
+        room.messages.fetch_add(1, Ordering::SeqCst);
+        room.octets.fetch_add(message.octets(), Ordering::SeqCst);
         // If the mailbox is gone, the port is about to end.
         let _nobody_reads = queue.send(message);
+        if let Some(peer) = peer.filter(|_| is_full) {
+            self.pause(context, own, peer);
+        }
         Ok(())
     }
+
+    /// Pauses a node until there is room again.
+    fn pause(self: &Arc<Self>, context: &mut Context<'_>, own: &PortId, peer: NodeId) {
+        {
+            let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+            if paused.contains(&peer) {
+                return;
+            }
+            context.pause_peer(&peer);
+            paused.push(peer);
+        }
+        self.pausing.store(true, Ordering::SeqCst);
+        if self.has_room() {
+            // Whoever took messages out meanwhile did not know of the pause.
+            return self.resume(context);
+        }
+        if !self.timed.swap(true, Ordering::SeqCst) {
+            self.wait(context, own.clone(), self.taken.load(Ordering::SeqCst));
+        }
+    }
+
+    /// Ends the port if nothing is taken out for too long while nodes are paused.
+    fn wait(self: &Arc<Self>, context: &mut Context<'_>, own: PortId, taken: usize) {
+        let shared = self.clone();
+        context.after(self.capacity.patience, move |context: &mut Context<'_>| {
+            if !shared.pausing.load(Ordering::SeqCst) {
+                return shared.timed.store(false, Ordering::SeqCst);
+            }
+            let now = shared.taken.load(Ordering::SeqCst);
+            if now == taken {
+                let others = &shared.others;
+                end_full(context, &own, others.messages.load(Ordering::SeqCst), others.octets.load(Ordering::SeqCst));
+            } else {
+                shared.wait(context, own, now);
+            }
+        });
+    }
+
+    /// Whether nodes that are paused may go on.
+    fn has_room(&self) -> bool {
+        self.others.messages.load(Ordering::SeqCst) <= self.capacity.messages / 2
+            && self.others.octets.load(Ordering::SeqCst) <= self.capacity.octets / 2
+    }
+
+    /// Lets all nodes that are paused go on.
+    fn resume(&self, context: &mut Context<'_>) {
+        self.pausing.store(false, Ordering::SeqCst);
+        let paused = std::mem::take(&mut *self.paused.lock().unwrap_or_else(PoisonError::into_inner));
+        paused.iter().for_each(|peer| context.resume_peer(peer));
+    }
+}
+
+fn end_full(context: &mut Context<'_>, port: &PortId, messages: usize, octets: usize) {
+    let text = format!("the mailbox is full: {messages} messages, {octets} octets");
+    context.end(port, Reasons::new(["overflow", &text]));
 }
 
 impl Mailbox {
@@ -193,8 +303,16 @@ impl Mailbox {
 
     /// Makes room for what comes next.
     fn taken(&self, message: Message) -> Message {
-        self.shared.messages.fetch_sub(1, Ordering::Relaxed);
-        self.shared.octets.fetch_sub(message.octets(), Ordering::Relaxed);
+        let shared = &self.shared;
+        let is_own = message.source().is_none_or(|source| source == self.id.node());
+        let room = if is_own { &shared.own } else { &shared.others };
+        room.messages.fetch_sub(1, Ordering::SeqCst);
+        room.octets.fetch_sub(message.octets(), Ordering::SeqCst);
+        shared.taken.fetch_add(1, Ordering::SeqCst);
+        if shared.pausing.load(Ordering::SeqCst) && shared.has_room() && shared.pausing.swap(false, Ordering::SeqCst) {
+            let shared = shared.clone();
+            self.node.command(move |driver| driver.with_context(|context| shared.resume(context)));
+        }
         message
     }
 
@@ -234,7 +352,7 @@ impl Drop for Mailbox {
         let (id, shared, closed, panics) = (self.id.clone(), self.shared.clone(), self.closed.take(), thread::panicking());
         self.node.command(move |driver| {
             // What has arrived until now was not read either.
-            let reasons = closed.unwrap_or_else(|| dropped(shared.messages.load(Ordering::Relaxed), panics));
+            let reasons = closed.unwrap_or_else(|| dropped(shared.unread(), panics));
             driver.with_context(|context| context.end(&id, reasons));
         });
     }

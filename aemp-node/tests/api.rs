@@ -39,7 +39,8 @@ async fn two() -> (Node, Node) {
 async fn a_mailbox_holds_what_fits_and_ends_or_drops_beyond() {
     let (seed, worker) = two().await;
     let (mut ends, mut drops) = (Capacity::default(), Capacity::default());
-    (ends.messages, drops.messages, drops.overflow) = (3, 3, Overflow::Drop);
+    (ends.messages, ends.overflow) = (3, Overflow::End);
+    (drops.messages, drops.overflow) = (3, Overflow::Drop);
     let mut ending = seed.mailbox_with(ends).await.expect("it runs");
     let mut dropping = seed.mailbox_with(drops).await.expect("it runs");
     let watch = worker.watch(ending.id()).await.expect("it runs");
@@ -326,4 +327,85 @@ async fn a_watch_says_when_nobody_follows_its_family() {
     seed.stop().await;
     while !matches!(events.recv().await.expect("it runs"), NodeEvent::Master(None)) {}
     assert!(changes.is_stale());
+}
+
+/// Sends numbers as fast as `ready` lets it.
+async fn send_numbers(from: &Node, to: &PortId, numbers: u64) {
+    for number in 0..numbers {
+        if number % 100 == 0 {
+            from.ready(to.node()).await.expect("it runs");
+        }
+        // Beside the low-water mark there is room for what is sent in between.
+        from.send(to, &number).expect("there is room");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_is_full_pauses_its_sender_and_nobody_else_and_loses_nothing() {
+    const NUMBERS: u64 = 100_000;
+    let (seed, worker) = two().await;
+    let mut other = config("other");
+    other.seeds = vec![seed.addresses()[0].to_string()];
+    let other = Node::start(other).await.expect("it starts");
+    other.joined(Duration::from_secs(10)).await.expect("it joins");
+    let echo = seed.with(|context| context.named_port("echo", aemp_node::echo)).await.expect("it runs").expect("it is free");
+    let mut capacity = Capacity::default();
+    capacity.messages = 1000;
+    let mut mailbox = seed.mailbox_with(capacity).await.expect("it runs");
+    let mut watch = worker.watch(mailbox.id()).await.expect("it runs");
+    let (to, from) = (mailbox.id().clone(), worker.clone());
+    let sending = tokio::spawn(async move { send_numbers(&from, &to, NUMBERS).await });
+    // Nobody reads: the worker is stopped, and all that it sends.
+    while mailbox.len() <= 1000 {
+        tokio::task::yield_now().await;
+    }
+    let waits = worker.call(&echo, &"from the worker", Some(Duration::from_millis(200))).await;
+    assert_eq!(waits, Err(CallError::NoAnswer(NoAnswer::TimedOut(Duration::from_millis(200)))));
+    // The others go on, and so does the own node, whose messages have room of their own.
+    let answer = other.call(&echo, &"from another", None).await.expect("it is not paused");
+    assert_eq!(answer.decode::<String>(), Ok("from another".into()));
+    seed.send(mailbox.id(), &u64::MAX).expect("small");
+    seed.call(&echo, &1, None).await.expect("it runs");
+    let (mut next, mut most, mut own) = (0, 0, 0);
+    while next < NUMBERS {
+        most = most.max(mailbox.len());
+        match mailbox.recv().await.expect("it has not ended").decode::<u64>().expect("a number") {
+            u64::MAX => own += 1,
+            number => {
+                assert_eq!(number, next);
+                next += 1;
+            }
+        }
+    }
+    assert_eq!(own, 1);
+    assert!(most <= 1002, "{most} messages waited");
+    sending.await.expect("all was sent");
+    let answer = worker.call(&echo, &"again", None).await.expect("it goes on");
+    assert_eq!(answer.decode::<String>(), Ok("again".into()));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut watch).await.is_err(), "the port lives");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mailbox_that_nobody_reads_ends_and_its_senders_go_on() {
+    let (seed, worker) = two().await;
+    let mut capacity = Capacity::default();
+    (capacity.messages, capacity.patience) = (10, Duration::from_millis(200));
+    let mailbox = seed.mailbox_with(capacity).await.expect("it runs");
+    let watch = worker.watch(mailbox.id()).await.expect("it runs");
+    for number in 0..100 {
+        worker.send(mailbox.id(), &number).expect("small");
+    }
+    let reasons = watch.await.expect("it runs");
+    assert_eq!(reasons, Reasons::new(["overflow", "the mailbox is full: 11 messages, 22 octets"]));
+    assert_eq!(mailbox.ended(), Some(&reasons));
+    arrived(&worker, &seed).await;
+    // What the own node sends cannot wait: it has as much room, and beyond it the port ends at once.
+    let mut capacity = Capacity::default();
+    capacity.messages = 10;
+    let mailbox = seed.mailbox_with(capacity).await.expect("it runs");
+    let watch = seed.watch(mailbox.id()).await.expect("it runs");
+    for number in 0..11 {
+        seed.send(mailbox.id(), &number).expect("small");
+    }
+    assert_eq!(watch.await.expect("it runs").values()[0], "overflow".into());
 }

@@ -51,6 +51,7 @@ fn mon_tells_of_a_port_that_ends_and_of_a_node_that_is_killed() {
     let (seed, address) = seed("127.0.0.1:0", &[]);
     let never = output(&mut aemp(&["mon", "--seed", &address, "seed#never"]));
     assert_eq!(text(&never.stdout), "[\"no_such_port\",\"cannot monitor nonexistent port\",\"seed#never\"]\n");
+    assert_eq!((text(&never.stderr), never.status.code()), ("aemp: there is no port seed#never\n".into(), Some(1)));
     let mut watching = Running::start(aemp(&["mon", "--seed", &address, "seed#echo"]).stderr(Stdio::piped()));
     assert_eq!(watching.error_line(), "watching seed#echo\n");
     seed.signal("KILL");

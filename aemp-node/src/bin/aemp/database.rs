@@ -9,8 +9,9 @@ use aemp_node::proto::value::Value;
 use clap::Subcommand;
 use tokio::time::timeout;
 
-use crate::ask::{element, json};
+use crate::ask::json;
 use crate::options::Join;
+use crate::values::Reading;
 use crate::{Failure, say, tell};
 
 /// What can be done with the database.
@@ -39,8 +40,11 @@ pub(crate) enum Verb {
         family: String,
         /// The key
         key: String,
-        /// The value; what begins with `[`, `{` or `"` is JSON, all else a text
+        /// The value. `-` is what comes on standard input, and `@FILE` what is in a file: as a text, without its last line end
+        #[arg(allow_negative_numbers = true)]
         value: String,
+        #[command(flatten)]
+        reading: Reading,
         /// The node in whose name it is set, which must run with `--service database`
         #[arg(long)]
         node: Option<String>,
@@ -108,8 +112,8 @@ impl Verb {
             Verb::Values { family } => {
                 answered(own.db_values(&family)).await?.iter().try_for_each(|value| say(json(value)?))
             }
-            Verb::Set { family, key, value, node: None } => {
-                let entry = own.db_set(&family, &key, &element(&value)?).await.map_err(Failure::usage)?;
+            Verb::Set { family, key, value, reading, node: None } => {
+                let entry = own.db_set(&family, &key, &reading.value(&value)?).await.map_err(Failure::usage)?;
                 // The answer comes behind the change.
                 answered(own.db_keys(&family)).await?;
                 tell("set for as long as this runs");
@@ -117,8 +121,8 @@ impl Verb {
                 drop(entry);
                 Ok(())
             }
-            Verb::Set { family, key, value, node: Some(node) } => {
-                let value = element(&value)?;
+            Verb::Set { family, key, value, reading, node: Some(node) } => {
+                let value = reading.value(&value)?;
                 in_name_of(&own, &node, "db_set", vec![family.into(), key.into(), value]).await
             }
             Verb::Del { family, keys, node } => {

@@ -13,9 +13,11 @@ mod pipe;
 mod progress;
 mod run;
 mod trace;
+mod values;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aemp_node::LogLayer;
 use clap::{ArgAction, Parser, Subcommand};
@@ -29,9 +31,12 @@ use options::{Join, Reachable};
 /// Talks AEMP: messages between named ports on many hosts, over a wire that a person can type.
 ///
 /// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line. With --cert, connections are
-/// inside TLS.
+/// inside TLS. The variable AEMP_SEED stands for --seed.
 ///
-/// Exit codes: 0 done; 1 the other side refused, ended or did not answer; 2 the command line is wrong; 3 nothing could be reached.
+/// Values on the command line are texts, but for JSON: what begins with `[`, `{` or `"`, or with --json everything. `-` is what comes on
+/// standard input, `@FILE` what is in a file. Times are 5s, 500ms, 2min, or a number of seconds.
+///
+/// Exit codes: 0 done; 1 the other side refused, ended or did not answer; 2 the command line is wrong; 3 not reached.
 #[derive(Parser)]
 #[command(name = "aemp", version)]
 struct Arguments {
@@ -46,7 +51,8 @@ struct Arguments {
 enum Command {
     /// Runs a node until it is interrupted; prints `ready NODEID ADDRESS[,ADDRESS…]` when it listens
     Run(run::Run),
-    /// Sends a message to a port; ends when it has arrived at its node
+    /// Sends a message to a port; ends when it has arrived there
+    #[command(alias = "send")]
     Snd {
         #[command(flatten)]
         join: Join,
@@ -54,16 +60,17 @@ enum Command {
         message: ask::Message,
     },
     /// Sends a message with a port for the answer as the last element, and prints the answer as JSON
+    #[command(visible_alias = "call")]
     Cal {
         #[command(flatten)]
         join: Join,
         #[command(flatten)]
         message: ask::Message,
-        /// Seconds to wait for the answer; without it, until the port ends
-        #[arg(long)]
-        timeout: Option<f64>,
+        /// How long to wait for the answer; without it, until the port ends
+        #[arg(long, value_name = "TIME", value_parser = values::some_time)]
+        timeout: Option<Duration>,
     },
-    /// Waits until a port or a node ends, and prints the reasons as JSON
+    /// Waits until a port or a node ends, and prints the reasons as JSON; that there is no such port is an error
     Mon {
         #[command(flatten)]
         join: Join,
@@ -71,6 +78,7 @@ enum Command {
         port: String,
     },
     /// Lists the nodes of the network and their addresses
+    #[command(alias = "node")]
     Nodes {
         #[command(flatten)]
         join: Join,

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
+use aemp_node::proto::node::{NodeEvent, Refusal};
 use aemp_node::{Certificates, Config, Events, Node, Tap};
 use clap::Args;
 
+use crate::values::{line, time};
 use crate::{Failure, tell};
 
 /// How to be a node of the network.
@@ -61,9 +62,19 @@ pub(crate) struct Identity {
 pub(crate) struct Join {
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// The address of a node of the network; more than one for when that is gone
-    #[arg(long, value_name = "HOST:PORT", required = true)]
+    /// The address of a node of the network; more than one, or a list with commas, for when that is gone
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        required = true,
+        value_delimiter = ',',
+        env = "AEMP_SEED",
+        hide_env_values = true
+    )]
     seed: Vec<String>,
+    /// How long to try while nothing listens there: it may be about to start
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s")]
+    wait: Duration,
 }
 
 /// How to be reached by nodes that do not listen.
@@ -143,16 +154,21 @@ impl Identity {
 fn secret_in(option: &str, file: &Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| Failure::usage(format!("{option} {}: {error}", file.display())))?;
-    let line = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
-    Secret::from_text(line).map_err(|error| Failure::usage(format!("{option} {}: {error}", file.display())))
+    Secret::from_text(line(&text)).map_err(|error| Failure::usage(format!("{option} {}: {error}", file.display())))
 }
 
 /// Addresses that can be dialled.
 pub(crate) fn addresses(option: &str, addresses: Vec<String>) -> Result<Vec<String>, Failure> {
     for address in &addresses {
-        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(1..))) {
-            return Err(Failure::usage(format!("{option}: {address:?} is no HOST:PORT")));
+        let parts = address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        match parts {
+            Some(("", Ok(port))) => {
+                return Err(Failure::usage(format!(
+                    "{option}: {address:?} has no host: on this one write 127.0.0.1:{port}"
+                )));
+            }
+            Some((_, Ok(1..))) => {}
+            _ => return Err(Failure::usage(format!("{option}: {address:?} is no HOST:PORT"))),
         }
     }
     Ok(addresses)
@@ -170,7 +186,7 @@ fn named<T>(option: &str, names: &[String], find: impl Fn(&str) -> Option<T>) ->
 }
 
 /// `%n` and `%u` in a node ID, and a `/` at its end.
-fn expand(id: &str) -> Result<String, Failure> {
+pub(crate) fn expand(id: &str) -> Result<String, Failure> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(Failure::refused)?;
     let unique = aemp_node::proto::names::PortNames::new(u64::from_ne_bytes(random)).name(0);
@@ -213,26 +229,51 @@ impl Join {
         }
     }
 
-    /// Starts a node and waits until it has reached the seed; what it tells from then on.
+    /// Starts a node and waits until it has reached the seed; what it tells from then on. While nothing listens there, it is tried again.
     async fn reach(self, binds: Vec<String>) -> Result<(Node, Events), Failure> {
-        let mut config = self.identity.config("aemp/%n/")?;
-        config.binds = binds;
-        config.seeds = addresses("--seed", self.seed.clone())?;
-        let node = Node::start(config).await.map_err(Failure::refused)?;
-        let mut events = node.events();
+        /// Between two tries.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let until = Instant::now() + self.wait;
+        loop {
+            let mut config = self.identity.config("aemp/%n/")?;
+            config.binds.clone_from(&binds);
+            config.seeds = addresses("--seed", self.seed.clone())?;
+            let node = Node::start(config).await.map_err(Failure::refused)?;
+            let events = node.events();
+            match self.is_up(events).await {
+                Ok(events) => return Ok((node, events)),
+                Err(NotUp { failure, may_come }) if !may_come || Instant::now() + PAUSE > until => return Err(failure),
+                Err(_) => node.stop().await,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until a seed is reached, or none is.
+    async fn is_up(&self, mut events: Events) -> Result<Events, NotUp> {
         let mut failed = BTreeMap::new();
+        let mut may_come = true;
         while let Some(event) = events.recv().await {
             match event {
-                NodeEvent::Up(_) => return Ok((node, events)),
-                NodeEvent::Refused { address: Some(address), error, .. } => {
+                NodeEvent::Up(_) => return Ok(events),
+                NodeEvent::Refused { address: Some(address), error, reason, .. } => {
+                    may_come &= reason == Refusal::Unreachable;
                     failed.insert(address.clone(), format!("{address}: {error}"));
                 }
                 _ => {}
             }
             if self.seed.iter().all(|seed| failed.contains_key(seed)) {
-                return Err(Failure::unreachable(failed.into_values().collect::<Vec<_>>().join("; ")));
+                let failure = Failure::unreachable(failed.into_values().collect::<Vec<_>>().join("; "));
+                return Err(NotUp { failure, may_come });
             }
         }
-        Err(Failure::refused("the node has ended"))
+        Err(NotUp { failure: Failure::refused("the node has ended"), may_come: false })
     }
+}
+
+/// Why no seed was reached.
+struct NotUp {
+    failure: Failure,
+    /// Nothing listens there yet.
+    may_come: bool,
 }

@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 
-use crate::ask::element;
 use crate::options::Join;
 use crate::progress::Progress;
+use crate::values::Reading;
 use crate::{Failure, tell};
 
 /// Joins a function of another node to standard input and output: what comes in is sent there, what it sends is printed
@@ -32,8 +32,11 @@ pub(crate) struct Pipe {
     node: String,
     /// The name under which a program there takes data connections
     function: String,
-    /// What it is told first; what begins with `[`, `{` or `"` is JSON, all else a text
+    /// What it is told first; `@FILE` is what is in a file
+    #[arg(allow_negative_numbers = true)]
     arguments: Vec<String>,
+    #[command(flatten)]
+    reading: Reading,
     /// Sends nothing, and leaves standard input alone
     #[arg(long, short)]
     no_input: bool,
@@ -51,7 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Pipe {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let peer = NodeId::new(&self.node).map_err(|error| Failure::usage(format!("{:?}: {error}", self.node)))?;
-        let arguments: Vec<Value> = self.arguments.iter().map(|text| element(text)).collect::<Result<_, _>>()?;
+        let arguments: Vec<Value> = self.arguments.iter().map(|text| self.reading.value(text)).collect::<Result<_, _>>()?;
         let node = self.join.join().await?;
         // If that is lost before the stream ends, the end may be none.
         let watch = node.watch(&peer.port("")).await.map_err(Failure::refused)?;

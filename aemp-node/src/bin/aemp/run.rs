@@ -4,21 +4,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use aemp_node::proto::global::DbError;
-use aemp_node::{LogLayer, Node};
+use aemp_node::proto::names::NodeId;
+use aemp_node::{Config, JoinError, LogLayer, Node};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::files;
-use crate::options::{Identity, addresses, seconds};
+use crate::options::{Identity, addresses, expand, seconds};
 use crate::{Failure, conformance, say, tell};
 
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     identity: Identity,
-    /// An address to listen on
+    /// An address to listen on; without a host, all addresses of this one
     #[arg(long, value_name = "HOST:PORT")]
     bind: Vec<String>,
     /// The address of another node, which is dialled until it is reached
@@ -90,6 +92,7 @@ impl Run {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let mut hangup =
             if self.identity.has_files() { Some(signal(SignalKind::hangup()).map_err(Failure::refused)?) } else { None };
+        let probe = config.clone();
         let node = Node::start(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
@@ -128,6 +131,8 @@ impl Run {
         .map_err(|error: DbError| Failure::usage(format!("--register: {error}")))?;
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
+        let never_joins = never_joins(&node, &probe);
+        tokio::pin!(never_joins);
         loop {
             let read_again = async {
                 match &mut hangup {
@@ -138,6 +143,10 @@ impl Run {
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
+                failure = &mut never_joins => {
+                    node.stop().await;
+                    return Err(failure);
+                }
                 _ = read_again => match self.identity.read_again(&node).await {
                     Ok(()) => tracing::info!("the files with certificates and secrets have been read again"),
                     Err(Failure { text, .. }) => tracing::warn!(error = text, "the files are not used, nothing has changed"),
@@ -147,6 +156,43 @@ impl Run {
         node.stop().await;
         Ok(())
     }
+}
+
+/// Waits for a reason why this node can never join its network: that another node has its ID. Otherwise it goes on trying.
+async fn never_joins(node: &Node, config: &Config) -> Failure {
+    /// How long to try before asking whether it is the ID.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let id = node.id();
+    loop {
+        let why = match node.joined(PATIENCE).await {
+            Ok(()) | Err(JoinError::Stopped(_)) => return std::future::pending().await,
+            Err(JoinError::TimedOut { why, .. }) if why.contains("does not want this node") => {
+                match answers(config, id).await {
+                    true => format!("it answers in the network of {}", config.seeds.join(", ")),
+                    false => continue,
+                }
+            }
+            Err(JoinError::SameId(why)) => why,
+            Err(_) => continue,
+        };
+        return Failure::refused(format!("another node has the ID {id}: stop that one, or take another --node-id ({why})"));
+    }
+}
+
+/// Whether a node answers under this ID, as another one of the network sees it. Those who refuse a node do not say why: where its ID is taken, the
+/// same credentials with another one get in.
+async fn answers(config: &Config, id: &NodeId) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let Ok(probe) = expand(&format!("{id}/%u")).and_then(|id| NodeId::new(&id).map_err(Failure::usage)) else {
+        return false;
+    };
+    let mut config = config.clone();
+    (config.node.link.node, config.node.global) = (probe, false);
+    (config.binds, config.announce) = (Vec::new(), Vec::new());
+    let Ok(probe) = Node::start(config).await else { return false };
+    let answers = probe.joined(PATIENCE).await.is_ok() && probe.call(&id.port(""), &"snd", Some(PATIENCE)).await.is_ok();
+    probe.stop().await;
+    answers
 }
 
 /// A way to print lines that never waits for whoever reads them: beyond so many lines that wait, lines are dropped, and that is told.
