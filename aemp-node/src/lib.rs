@@ -26,7 +26,8 @@
 //! # Two ways to be a port
 //!
 //! *Code on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and gets each message where it arrives, still encoded; it must not
-//! block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds. In between,
+//! block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds, and a node that sends more is paused until there is
+//! room. In between,
 //! [`run_future`](ContextExt::run_future) runs a future on the node's thread in the name of a port.
 //!
 //! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String, u64)`. What is sent as a

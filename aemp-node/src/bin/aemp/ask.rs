@@ -130,11 +130,11 @@ pub(crate) async fn mon(join: Join, port: &str) -> Result<(), Failure> {
     let node = join.join().await?;
     let mut ended = node.watch(&port).await.map_err(Failure::refused)?;
     arrived(&node, &port).await?;
-    let known = tokio::time::timeout(Duration::ZERO, &mut ended).await;
-    if let Ok(Ok(reasons)) = &known {
+    if let Ok(known) = tokio::time::timeout(Duration::ZERO, &mut ended).await {
         // It had ended before anybody watched it, or never was.
+        let reasons = known.map_err(Failure::refused)?;
         say(json(reasons.values())?)?;
-        return if reasons.is_normal() { Ok(()) } else { Err(has_ended(&port, reasons)) };
+        return if reasons.is_normal() { Ok(()) } else { Err(has_ended(&port, &reasons)) };
     }
     tell(format_args!("watching {port}"));
     let reasons = ended.await.map_err(Failure::refused)?;
