@@ -132,23 +132,3 @@ fn without_a_host_a_node_listens_everywhere() {
     let ready = node.line();
     assert!(ready.starts_with("ready everywhere ") && ready.contains(':'), "{ready}");
 }
-
-#[test]
-fn a_node_whose_id_is_taken_ends_with_an_error() {
-    let (_seed, address) = seed("127.0.0.1:0", &[]);
-    let run = |id: &str| {
-        let mut run = aemp(&["run", "--node-id", id, "--seed", &address]);
-        let mut run = Running::start(run.stderr(Stdio::piped()));
-        assert_eq!(run.line(), format!("ready {id} "));
-        run
-    };
-    let mut first = run("worker");
-    for id in ["worker", "seed"] {
-        let mut twin = run(id);
-        assert_eq!(twin.ends(), Some(1), "{id}");
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut twin.process.stderr.take().expect("its errors"), &mut said).expect("text");
-        assert!(said.contains(&format!("another node has the ID {id}")), "{said}");
-    }
-    assert!(first.process.try_wait().expect("it is ours").is_none(), "the first one goes on");
-}

@@ -128,7 +128,7 @@ fn the_demo_shows_what_there_is() {
         (r";[0-9a-f]{8}…", ";TOKEN…"),
         (r#"(worker|client)#\w+"#, "$1#NAME"),
         (r#"\["[A-Za-z0-9]{9,}""#, r#"["NAME""#),
-        (r#"("mon1"|"kil0"|"AnyEvent::MP::_spawn"),"\w{9,}""#, r#"$1,"NAME""#),
+        (r#"("mon0"|"mon1"|"kil0"|"AnyEvent::MP::_spawn"),"\w{9,}""#, r#"$1,"NAME""#),
     ]}, {
         insta::assert_snapshot!(text(&got.stdout));
     });
