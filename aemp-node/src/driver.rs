@@ -271,6 +271,9 @@ impl Driver {
             }
             NodeEvent::NotSent { to, error } => tracing::warn!(node, %to, %error, "a message was not sent"),
             NodeEvent::CallFailed { source, failure } => tracing::warn!(node, %source, ?failure, "a function failed"),
+            NodeEvent::Denied { source, what, name } => {
+                tracing::warn!(node, %source, ?what, ?name, "denied; the same is told again after an hour");
+            }
             NodeEvent::TaskFailed(failure) => tracing::warn!(node, ?failure, "code in the name of nobody failed"),
             NodeEvent::Slow { port, time } => tracing::warn!(node, %port, ?time, "code of this port held up the node"),
             other => tracing::debug!(node, ?other),

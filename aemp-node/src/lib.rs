@@ -144,6 +144,7 @@ mod handle;
 mod logs;
 mod mailbox;
 mod message;
+pub mod permissions;
 mod services;
 mod socket;
 mod supervisor;

@@ -71,6 +71,7 @@
 //! |---|---|
 //! | [`error`] | what can go wrong, and which requirement of the specification it breaks |
 //! | [`names`] | what things are called: nodes, ports |
+//! | [`permissions`] | who may do what |
 //! | [`value`] | what is said |
 //! | [`line`](mod@line) | greeting and authentication lines |
 //! | [`auth`] | methods, tokens, the secret |
@@ -96,6 +97,7 @@ pub mod link;
 pub mod names;
 pub mod node;
 mod output;
+pub mod permissions;
 mod requirement;
 pub mod value;
 

@@ -34,6 +34,7 @@ use self::lost::Lost;
 use self::shards::{Shards, Source};
 use self::watching::Views;
 use crate::names::NodeId;
+use crate::permissions::{Permissions, Right, Rights};
 use crate::value::Value;
 
 /// Something for the owner to do, or to know.
@@ -53,6 +54,8 @@ pub enum Output {
     LetGo(NodeId),
     /// A node has gone over a limit: close its connection (`DB-28`, `DB-29`).
     Broken(NodeId, &'static str),
+    /// A node has set entries of a family of which it may set none.
+    Denied(NodeId, String),
     /// This node is global now.
     BecameGlobal,
     /// This node has another master, or none.
@@ -71,6 +74,8 @@ struct Peer {
     /// It is a seed node.
     is_seed: bool,
     watches: BTreeSet<String>,
+    /// What it may set.
+    rights: Rights,
 }
 
 /// Who set an entry of this node.
@@ -81,6 +86,7 @@ pub struct Owner(u64);
 pub struct Global {
     id: NodeId,
     limits: Limits,
+    permissions: Permissions,
     is_global: bool,
     shards: Shards,
     owners: BTreeMap<(String, String), Owner>,
@@ -106,6 +112,7 @@ impl Global {
             shards: Shards::new(id.clone()),
             id,
             limits,
+            permissions: Permissions::default(),
             is_global: false,
             owners: BTreeMap::new(),
             last_owner: 0,
@@ -144,6 +151,11 @@ impl Global {
         self.shards.entries()
     }
 
+    /// The octets that this node holds of the database.
+    pub fn held(&self) -> usize {
+        self.shards.octets()
+    }
+
     /// The families of the database as far as this node has it: all of it if it is global, else its own entries.
     pub fn database(&self) -> Database {
         self.shards.families().map(|family| (family.to_string(), self.shards.contents(family))).collect()
@@ -158,7 +170,8 @@ impl Global {
 
     /// A connection to a node is up. `speaks` says whether its greeting had `gproto=1`.
     pub fn up(&mut self, node: &NodeId, speaks: bool) {
-        self.peers.insert(node.clone(), Peer { greeted: speaks, speaks, ..Peer::default() });
+        let rights = self.permissions.of(node);
+        self.peers.insert(node.clone(), Peer { greeted: speaks, speaks, rights, ..Peer::default() });
         if self.is_global && speaks {
             self.send(node, Request::Global);
         }
@@ -291,18 +304,48 @@ impl Global {
 
     fn merge(&mut self, from: &NodeId, database: Database) {
         let source = self.source(from);
-        let merged = database.into_iter().try_for_each(|(family, entries)| self.set_all(&source, &family, entries));
+        let merged = database.into_iter().try_for_each(|(family, mut entries)| {
+            self.keep_allowed(from, &family, &mut entries);
+            self.set_all(&source, &family, entries)
+        });
         self.changed(from, merged);
     }
 
     fn change(&mut self, from: &NodeId, change: Change) {
         let source = self.source(from);
-        let Change { family, set, deleted } = change;
+        let Change { family, mut set, deleted } = change;
+        self.keep_allowed(from, &family, &mut set);
         for key in deleted.iter().filter(|key| !set.contains_key(*key)) {
             self.shards.remove(&source, &family, key);
         }
         let merged = self.set_all(&source, &family, set);
         self.changed(from, merged);
+    }
+
+    /// Sets what other nodes may set, from now on. What they have set before stays.
+    pub fn set_permissions(&mut self, permissions: Permissions) {
+        for (node, peer) in &mut self.peers {
+            peer.rights = permissions.of(node);
+        }
+        self.permissions = permissions;
+    }
+
+    /// Whether a node may set an entry (`SEC-12`).
+    fn may_set(&self, node: &NodeId, family: &str, key: &str) -> bool {
+        self.peers.get(node).is_none_or(|peer| peer.rights.may_set(node, family, key))
+    }
+
+    /// Takes out what a node may not set: that is ignored, as are entries that are not allowed at all (`DB-2`).
+    fn keep_allowed(&mut self, from: &NodeId, family: &str, entries: &mut Family) {
+        let Some(peer) = self.peers.get(from).filter(|peer| !peer.rights.are_all()) else { return };
+        if peer.rights.may(Right::Set, family) {
+            return;
+        }
+        let before = entries.len();
+        entries.retain(|key, _| self.may_set(from, family, key));
+        if entries.len() < before {
+            self.outputs.push_back(Output::Denied(from.clone(), family.into()));
+        }
     }
 
     /// Sets entries, but for those that are not allowed (`DB-2`).

@@ -223,6 +223,11 @@ impl Shards {
         self.held.values().map(|held| held.entries).sum()
     }
 
+    /// Their octets, as an estimate of the memory that they take.
+    pub(super) fn octets(&self) -> usize {
+        self.held.values().map(|held| held.octets).sum()
+    }
+
     /// How many nodes have set something, this one among them.
     pub(super) fn sources(&self) -> usize {
         self.held.values().filter(|held| held.entries > 0).count()

@@ -92,6 +92,10 @@ pub(super) struct Core {
     pub(super) functions: Functions,
     /// The ports that peers have spawned.
     pub(super) spawned_ports: Spawned,
+    /// The peer whose packet is being handled: what is sent now, is sent because of it.
+    pub(super) acting_for: Option<usize>,
+    /// How many nodes are being connected to because of peers.
+    pub(super) caused: usize,
     /// What was denied to peers.
     pub(super) denials: Denials,
     /// Watches that are about to fire.
@@ -129,9 +133,11 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
+        let mut global = Global::new(config.link.node.clone(), config.addresses.clone(), config.database);
+        global.set_permissions(config.permissions.clone());
         Core {
             id: config.link.node.clone(),
-            global: Global::new(config.link.node.clone(), config.addresses.clone(), config.database),
+            global,
             watchers: Watchers::default(),
             data: data::Table::default(),
             discovered: VecDeque::new(),
@@ -150,6 +156,8 @@ impl Core {
             queued: 0,
             functions: Functions::default(),
             spawned_ports: Spawned::default(),
+            acting_for: None,
+            caused: 0,
             denials: Denials::default(),
             firing: BTreeSet::new(),
             timers: Timers::default(),
@@ -298,7 +306,7 @@ impl Core {
         let name = self.ports.name(port);
         let Some(mut ended) = self.ports.remove(port) else { return };
         if let Some(held) = ended.held.take() {
-            self.spawned_ended(held.spawned_by);
+            self.spawned_ended(held.spawned_by, &name);
             for key in held.timers {
                 let task = self.timers.remove(key);
                 self.discard(task);

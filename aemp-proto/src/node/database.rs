@@ -104,6 +104,7 @@ impl Core {
                     let port = self.watchers.watching.get(&watch).and_then(|watcher| watcher.port);
                     self.later(port, Box::new(move |context| context.tell_watch(watch, changes)));
                 }
+                Output::Denied(node, family) => self.denied_family(&node, &family),
                 Output::BecameGlobal => self.events.push_back(NodeEvent::BecameGlobal),
                 Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
                 Output::Found(..) | Output::Keep(_) | Output::LetGo(_) => self.discovered.push_back(output),

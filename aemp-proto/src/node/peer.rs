@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::port::PortKey;
+use super::rights::Restricted;
 use super::timer::Task;
 use super::watch::{Watch, WatchId};
 use crate::framing::{EncodeError, Framing, Limits};
@@ -26,6 +27,12 @@ pub(super) struct Peer {
     pub(super) watched: BTreeMap<PortKey, usize>,
     /// How many watches that are in all.
     pub(super) watches_held: usize,
+    /// Because of which peer it is being connected to, if not because of this node's own programs.
+    pub(super) cause: Option<usize>,
+    /// How many nodes are being connected to because of it.
+    pub(super) causes: usize,
+    /// What it may do, if that is not everything.
+    pub(super) restricted: Option<Box<Restricted>>,
     /// What runs when less waits for it.
     pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
     /// How many times it was paused and not resumed.
@@ -85,6 +92,9 @@ impl Peer {
             watches: BTreeMap::new(),
             watched: BTreeMap::new(),
             watches_held: 0,
+            cause: None,
+            causes: 0,
+            restricted: None,
             when_ready: Vec::new(),
             paused: 0,
             unreachable: None,
@@ -125,6 +135,15 @@ impl Peer {
         }
     }
 
+    /// The memory that what waits for it takes.
+    pub(super) fn queue_capacity(&self) -> usize {
+        match &self.state {
+            PeerState::Up(up) => up.output.capacity(),
+            PeerState::Connecting { queue, .. } => queue.capacity(),
+            PeerState::Unknown | PeerState::Lost => 0,
+        }
+    }
+
     /// Takes a watch off a port of this node; also says whether it was the last one.
     pub(super) fn unwatch(&mut self, port: &str, id: WatchId) -> Option<(Watch, bool)> {
         let watches = self.watches.get_mut(port)?;
@@ -139,6 +158,7 @@ impl Peer {
 
     /// Nothing is known of it that is worth keeping.
     pub(super) fn is_idle(&self) -> bool {
+<<<<<<< HEAD
         matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty() && !self.is_paused()
     }
 
@@ -146,6 +166,9 @@ impl Peer {
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
         self.paused > 0
+=======
+        matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty() && self.causes == 0
+>>>>>>> 93d4065 (Permissions by node ID; admission of strangers; one ceiling for memory; no peer uses up what others need)
     }
 }
 

@@ -3,7 +3,12 @@
 use alloc::vec::Vec;
 
 use super::NodeEvent;
+<<<<<<< HEAD
 use super::core::{Core, OPERATION, Step};
+=======
+use super::core::{Core, Step};
+use super::denials::Denied;
+>>>>>>> 93d4065 (Permissions by node ID; admission of strangers; one ceiling for memory; no peer uses up what others need)
 use super::peer::{ConnectionId, Peer, PeerState};
 use super::port::{PortKey, Watcher};
 use super::reasons::Reasons;
@@ -19,12 +24,31 @@ impl Core {
         if let PeerState::Unknown = peer.state {
             let until = self.now.saturating_add(self.config.connect_timeout);
             self.set_state(index, PeerState::Connecting { queue: Vec::new(), until });
-            if self.connecting > self.config.connecting {
+            if !self.note_cause(index) {
+                self.lose_peer(index, "too many nodes are wanted at once because of one peer, or of all [FIND-10]");
+            } else if self.connecting > self.config.connecting {
                 self.lose_peer(index, "too many nodes are wanted at once");
             } else {
                 self.wanted.push(index);
             }
         }
+    }
+
+    /// Notes because of which peer a node is wanted now; false if too many are (`FIND-10`): the node's own programs have a part of the room for
+    /// themselves (`FIND-11`).
+    fn note_cause(&mut self, index: usize) -> bool {
+        let Some(cause) = self.acting_for.filter(|cause| *cause != index) else { return true };
+        let room = self.config.connecting.min(self.config.database.searched);
+        let is_full = self.peers[cause].causes >= self.config.connecting_of_peer || self.caused >= room - room / 4;
+        if is_full {
+            let (node, wanted) = (self.peers[cause].node.clone(), self.peers[index].node.clone());
+            self.denied(&node, Denied::Search, wanted.as_str());
+            return false;
+        }
+        self.peers[index].cause = Some(cause);
+        self.peers[cause].causes += 1;
+        self.caused += 1;
+        true
     }
 
     /// Changes how a peer can be reached; how it could be before.
@@ -33,6 +57,10 @@ impl Core {
         self.queued = self.queued - state.queued() + self.peers[index].state.queued();
         let connecting = |state: &PeerState| usize::from(matches!(state, PeerState::Connecting { .. }));
         self.connecting = self.connecting - connecting(&state) + connecting(&self.peers[index].state);
+        if let Some(cause) = self.peers[index].cause.take() {
+            self.peers[cause].causes -= 1;
+            self.caused -= 1;
+        }
         state
     }
 
@@ -95,6 +123,7 @@ impl Core {
         }
     }
 
+<<<<<<< HEAD
     /// Handles nothing more of what a node sends, after the present packet, until it was resumed as often as paused.
     pub(super) fn pause_peer(&mut self, node: &NodeId) {
         if *node != self.id {
@@ -128,6 +157,8 @@ impl Core {
         }
     }
 
+=======
+>>>>>>> 93d4065 (Permissions by node ID; admission of strangers; one ceiling for memory; no peer uses up what others need)
     /// The nodes to which there is a connection.
     pub(super) fn up_nodes(&self) -> impl Iterator<Item = &NodeId> {
         self.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
@@ -193,10 +224,14 @@ impl Core {
         let node = peer.node.clone();
         let mut elements = packet.elements();
         let Some(name) = elements.name() else { return };
+        self.acting_for = Some(index);
         if name.is_empty() {
             request::handle(self, elements, &node, Some(index));
-        } else if let Some(port) = self.ports.find(&name) {
+        } else if let Some(port) = self.ports.find(&name)
+            && self.may_reach(index, port, &name, Denied::Send)
+        {
             self.run_port(port, elements, Some(&node));
         }
+        self.acting_for = None;
     }
 }
