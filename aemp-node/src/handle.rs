@@ -12,6 +12,7 @@ use std::{fmt, io};
 use aemp_proto::framing::{Elements, EncodeError, Framing, Limits};
 use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::node::{Access, Context, NoAnswer, NodeEvent, Outcome, Reasons};
+use aemp_proto::permissions::Permissions;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -562,6 +563,12 @@ impl Node {
         let address = address.to_owned();
         self.shared.seeds.fetch_add(1, Ordering::Relaxed);
         self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
+    }
+
+    /// Sets what other nodes may do here, from now on ([`NodeConfig::permissions`](aemp_proto::node::NodeConfig::permissions)). What they have done
+    /// before stays: ports that they have spawned, watches, entries of the database.
+    pub fn set_permissions(&self, permissions: Permissions) {
+        self.command(move |driver| driver.with_node(|node, _| node.set_permissions(permissions)));
     }
 
     /// The octets that wait for all other nodes together.

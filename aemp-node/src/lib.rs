@@ -153,6 +153,7 @@ mod joining;
 mod logs;
 mod mailbox;
 mod message;
+pub mod permissions;
 mod rate;
 mod services;
 mod socket;

@@ -283,6 +283,16 @@ violations! {
             /// The limit.
             limit: usize
         } => "SEC-5", "{limit} connections are in their handshake already [{id}]";
+        /// Too many connections from one address are in their handshake.
+        HandshakesOfAddress {
+            /// The limit.
+            limit: usize
+        } => "SEC-8", "{limit} connections from that address are in their handshake already [{id}]";
+        /// The greeting took too long.
+        GreetingTime {
+            /// The limit.
+            limit: Duration
+        } => "SEC-9", "no greeting within {limit:?} [{id}]";
         /// Too much arrived before the peer was authenticated.
         Unauthenticated {
             /// The limit, in octets.

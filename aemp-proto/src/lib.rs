@@ -72,6 +72,7 @@
 //! |---|---|
 //! | [`error`] | what can go wrong, and which requirement of the specification it breaks |
 //! | [`names`] | what things are called: nodes, ports |
+//! | [`permissions`] | who may do what |
 //! | [`value`] | what is said |
 //! | [`line`](mod@line) | greeting and authentication lines |
 //! | [`auth`] | methods, tokens, the secret |
@@ -97,6 +98,7 @@ pub mod link;
 pub mod names;
 pub mod node;
 mod output;
+pub mod permissions;
 mod requirement;
 pub mod value;
 

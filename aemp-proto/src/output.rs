@@ -26,6 +26,11 @@ impl Output {
         self.octets.len() - self.taken
     }
 
+    /// The memory that it takes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// The buffer, to append to.
     #[inline]
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use aemp_proto::node::{Conduct, NodeConfig, NodeEvent, Outcome, Reasons, Supervisor};
+use aemp_proto::node::{Conduct, Memory, NodeConfig, NodeEvent, Outcome, Reasons, Supervisor};
 use aemp_proto::value::Value;
 use support::ports::{heard, log, noting, noting_reasons, port, two, values, with};
 use support::world::{World, node_config};
@@ -238,7 +238,7 @@ fn too_many_nodes_that_are_wanted_at_once_are_unreachable_at_once() {
 #[test]
 fn when_too_much_waits_for_all_peers_together_the_one_with_most_is_given_up() {
     let mut world = World::new(1);
-    let a = world.add(NodeConfig { queues: 1_000_000, ..node_config("a") });
+    let a = world.add(NodeConfig { memory: Memory { queues: 1_000_000, ..Memory::default() }, ..node_config("a") });
     let others: Vec<_> = ["b", "c"].map(|name| world.add(node_config(name))).to_vec();
     others.iter().for_each(|&other| world.dial(a, other));
     world.settle();
@@ -254,6 +254,6 @@ fn when_too_much_waits_for_all_peers_together_the_one_with_most_is_given_up() {
         }
     });
     world.run_for(Duration::from_secs(1));
-    let text = "too much waits for all nodes together, and most of it for this one";
+    let text = "too much waits for all nodes together, and most of it for this one [SEC-13]";
     assert_eq!(heard(&fired), [values(["transport_error", "b", text])]);
 }

@@ -51,10 +51,10 @@ fn simultaneous_connections_end_as_one_and_lose_nothing() {
 #[test]
 fn strangers_cannot_fill_a_node_with_handshakes() {
     let mut node = Node::new(NodeConfig { handshakes: 3, ..node_config("a") }, 1, Duration::ZERO, Duration::ZERO);
-    let mut open = |role| node.open(Duration::ZERO, role, [1; 32], None, None);
-    for _ in 0..3 {
-        open(Role::Acceptor).expect("below the limit");
+    for name in ["x", "y", "z"] {
+        stranger(&mut node, Duration::ZERO, name, "hmac_sha3_512");
     }
+    let mut open = |role| node.open(Duration::ZERO, role, [1; 32], None, None);
     let error = open(Role::Acceptor).expect_err("SEC-5");
     insta::assert_snapshot!(error, @"over a limit: 3 connections are in their handshake already [SEC-5]");
     open(Role::Opener).expect("our own do not count");

@@ -46,6 +46,7 @@ use self::slot::Source;
 use self::watching::Views;
 use crate::framing::Encoded;
 use crate::names::NodeId;
+use crate::permissions::{Permissions, Right, Rights};
 use crate::value::Value;
 
 /// Something for the owner to do, or to know.
@@ -81,6 +82,8 @@ pub enum Output {
     Pause(NodeId),
     /// Go on with that.
     Resume(NodeId),
+    /// A node has set entries of a family of which it may set none.
+    Denied(NodeId, String),
     /// This node is global now.
     BecameGlobal,
     /// This node has another master, or none.
@@ -99,12 +102,15 @@ struct Peer {
     /// It is a seed node.
     is_seed: bool,
     watches: BTreeSet<Name>,
+    /// What it may set.
+    rights: Rights,
 }
 
 /// A node's part in the global protocol.
 pub struct Global {
     id: NodeId,
     limits: Limits,
+    permissions: Permissions,
     is_global: bool,
     shards: Shards,
     owners: BTreeMap<(String, String), Owner>,
@@ -136,6 +142,7 @@ impl Global {
             shards: Shards::new(id.clone()),
             id,
             limits,
+            permissions: Permissions::default(),
             is_global: false,
             owners: BTreeMap::new(),
             last_owner: 0,
@@ -204,7 +211,8 @@ impl Global {
 
     /// A connection to a node is up. `speaks` says whether its greeting had `gproto=1`.
     pub fn up(&mut self, node: &NodeId, speaks: bool) {
-        self.peers.insert(node.clone(), Peer { greeted: speaks, speaks, ..Peer::default() });
+        let rights = self.permissions.of(node);
+        self.peers.insert(node.clone(), Peer { greeted: speaks, speaks, rights, ..Peer::default() });
         if self.is_global && speaks {
             self.send(node, Request::Global);
         }
@@ -356,9 +364,18 @@ impl Global {
 
     /// Takes in a change, but for entries that are not allowed (`DB-2`).
     fn change(&mut self, from: &NodeId, source: &Source, change: Change, limit: Shard) -> Result<(), TooMuch> {
-        let Change { family, set, deleted, too_large } = change;
+        let Change { family, mut set, deleted, mut too_large } = change;
         if !is_family(&family) {
             return Ok(());
+        }
+        if !self.may_set_all(from, &family) {
+            // The others of the same request are taken (`SEC-12`).
+            let before = set.len() + too_large.len();
+            set.retain(|(key, _)| self.may_set(from, &family, key));
+            too_large.retain(|(key, _)| self.may_set(from, &family, key));
+            if set.len() + too_large.len() < before {
+                self.outputs.push_back(Output::Denied(from.clone(), family.to_string()));
+            }
         }
         // What is named in both is set (`DB-6`).
         for key in deleted {
@@ -373,6 +390,25 @@ impl Global {
             self.refuse(from, &family, &key, octets);
         }
         Ok(())
+    }
+
+    /// Sets what other nodes may set, from now on. What they have set before stays.
+    pub fn set_permissions(&mut self, permissions: Permissions) {
+        for (node, peer) in &mut self.peers {
+            peer.rights = permissions.of(node);
+        }
+        self.permissions = permissions;
+    }
+
+    /// Whether a node may set all entries of a family.
+    fn may_set_all(&self, node: &NodeId, family: &str) -> bool {
+        let rights = self.peers.get(node).map(|peer| &peer.rights);
+        rights.is_none_or(|rights| rights.are_all() || rights.may(Right::Set, family))
+    }
+
+    /// Whether a node may set an entry (`SEC-12`).
+    fn may_set(&self, node: &NodeId, family: &str, key: &str) -> bool {
+        self.peers.get(node).is_none_or(|peer| peer.rights.may_set(node, family, key))
     }
 
     /// The shard of a node has changed.

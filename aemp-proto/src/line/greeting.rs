@@ -50,6 +50,15 @@ impl fmt::Display for Protocol {
 }
 
 impl Greeting {
+    /// About the memory that it takes beside its own size, in octets.
+    pub(crate) fn cost(&self) -> usize {
+        /// A node of a tree of texts.
+        const TREE: usize = 640;
+        let names = self.methods.iter().chain(&self.framings).map(|name| size_of::<String>() + name.len());
+        let keys = self.keys.iter().map(|(key, value)| key.len() + value.len());
+        self.node.as_str().len() + 16 + names.chain(keys).sum::<usize>() + self.keys.len().div_ceil(11) * TREE
+    }
+
     /// Reads a first line, without its line end.
     ///
     /// # Errors

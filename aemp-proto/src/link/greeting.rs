@@ -86,6 +86,11 @@ impl OwnGreeting {
     pub(super) fn lines(&self) -> [&[u8]; 2] {
         [&self.first, &self.second]
     }
+
+    /// About the memory that it takes beside its own size.
+    pub(super) fn cost(&self) -> usize {
+        self.first.capacity() + self.second.capacity() + self.greeting.cost()
+    }
 }
 
 impl fmt::Debug for OwnGreeting {
@@ -116,5 +121,10 @@ impl PeerGreeting {
 
     pub(super) fn lines(&self) -> [&[u8]; 2] {
         [&self.first, &self.second]
+    }
+
+    /// About the memory that it takes beside its own size.
+    pub(super) fn cost(&self) -> usize {
+        self.first.capacity() + self.second.capacity() + self.greeting.as_ref().map_or(0, Greeting::cost)
     }
 }

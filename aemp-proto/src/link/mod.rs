@@ -207,6 +207,16 @@ impl Link {
         }
     }
 
+    /// The octets of memory that are taken by what has arrived and is not done with: a packet that is not whole, and what is behind it.
+    pub fn held(&self) -> usize {
+        self.held.capacity()
+    }
+
+    /// About what it takes beside that and beside its own size, in octets.
+    pub(crate) fn cost(&self) -> usize {
+        self.output.capacity() + self.own.cost() + self.peer.cost()
+    }
+
     /// When the handshake must have ended; `None` when it has.
     pub fn deadline(&self) -> Option<Duration> {
         if matches!(self.state, State::Up { .. } | State::Stream { .. } | State::Ended) { None } else { Some(self.deadline) }
@@ -352,6 +362,11 @@ impl Link {
             larger.extend_from_slice(&self.held);
             self.held.zeroize();
             self.held = larger;
+        }
+        /// From so many octets on, the room grows by a quarter, and not to twice as much: a large packet costs little more than itself.
+        const LARGE: usize = 1 << 20;
+        if length > self.held.capacity() && length >= LARGE {
+            self.held.reserve_exact(octets.len() + length / 4);
         }
         self.held.extend_from_slice(octets);
     }

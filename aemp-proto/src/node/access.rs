@@ -57,6 +57,8 @@ impl Functions {
 pub(super) struct Spawned {
     of_node: BTreeMap<NodeId, usize>,
     all: usize,
+    /// The octets of their names.
+    octets: usize,
 }
 
 impl Spawned {
@@ -70,15 +72,22 @@ impl Spawned {
         self.of_node.get(node).copied().unwrap_or_default()
     }
 
-    fn add(&mut self, node: &NodeId) {
-        *self.of_node.entry(node.clone()).or_default() += 1;
-        self.all += 1;
+    /// The octets of their names.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
     }
 
-    fn remove(&mut self, node: &NodeId) {
+    fn add(&mut self, node: &NodeId, name: &str) {
+        *self.of_node.entry(node.clone()).or_default() += 1;
+        self.all += 1;
+        self.octets += name.len();
+    }
+
+    fn remove(&mut self, node: &NodeId, name: &str) {
         if let Some(count) = self.of_node.get_mut(node) {
             *count -= 1;
             self.all -= 1;
+            self.octets -= name.len();
             if *count == 0 {
                 self.of_node.remove(node);
             }
@@ -96,14 +105,14 @@ impl Core {
         }
         let port = self.ports.make(Some(name))?;
         self.ports.get(port)?.hold().spawned_by = Some(source.clone());
-        self.spawned_ports.add(source);
+        self.spawned_ports.add(source, name);
         Some(port)
     }
 
     /// A port that a peer has spawned has ended.
-    pub(super) fn spawned_ended(&mut self, spawned_by: Option<NodeId>) {
+    pub(super) fn spawned_ended(&mut self, spawned_by: Option<NodeId>, name: &str) {
         if let Some(node) = spawned_by {
-            self.spawned_ports.remove(&node);
+            self.spawned_ports.remove(&node, name);
         }
     }
 

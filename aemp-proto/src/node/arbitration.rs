@@ -143,6 +143,7 @@ impl Node {
         };
         self.core.set_state(index, PeerState::Up(Box::new(up)));
         connection.peer = Some(index);
+        self.core.resolve_rights(index);
         let speaks = connection.link.peer().is_some_and(|greeting| greeting.says(GLOBAL));
         let dial = connection.dial;
         self.ends_handshake(id);

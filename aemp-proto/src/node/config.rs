@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::ledger::Memory;
+use crate::permissions::Permissions;
 use crate::{global, link};
 
 /// How a node behaves. What concerns each connection is in [`link`](NodeConfig::link).
@@ -17,11 +19,17 @@ pub struct NodeConfig {
     /// Octets that may wait for one peer, and for all together that have no connection, 64 MiB by default; more is the loss of the
     /// connection (`PEER-3`). Bounds what a reader that has stopped can cost, and nodes that cannot be found.
     pub queue: usize,
-    /// Octets that may wait for all peers together, 1 GiB by default; beyond it the peer for which most waits is given up. Looked at ten times
-    /// a second.
-    pub queues: usize,
-    /// Nodes without a connection that are tried at once, 10,000 by default; beyond it they are unreachable at once (`MON-10`).
+    /// The memory that may be used for all peers together, by kind: [`Memory::of`] 1 GiB by default (`SEC-13`). Beyond one of these shares the peer
+    /// for which most of that kind is held is given up ([`NodeEvent::GivenUp`](super::NodeEvent::GivenUp)), so that the others stay. Without it
+    /// many peers together could use all memory, each of them within its own limits. Packets are looked at with each read, queues and
+    /// tables ten times a second.
+    pub memory: Memory,
+    /// Nodes without a connection that are tried at once, 10,000 by default; beyond it they are unreachable at once (`MON-10`). A quarter of that is
+    /// for what this node's own programs send (`FIND-11`).
     pub connecting: usize,
+    /// How many of them may be tried because of one peer, 1,000 by default (`FIND-10`): it has passed on, or answered, something to them. So one member
+    /// that names unknown nodes does not keep others from being found.
+    pub connecting_of_peer: usize,
     /// Below how many waiting octets a peer is ready for more again, 1 MiB by default.
     pub ready: usize,
     /// Watches that one peer may have on our ports, 1,000,000 by default (`MON-11`).
@@ -31,8 +39,15 @@ pub struct NodeConfig {
     pub spawned: usize,
     /// How many of them one peer may have spawned, 10,000 by default: one peer cannot keep others from spawning.
     pub spawned_by_peer: usize,
-    /// Connections that may be in their handshake at once, 1,000 by default (`SEC-5`).
+    /// Connections that others have opened and that may be in their handshake at once, 1,000 by default (`SEC-5`). Bounds what strangers can cost.
+    /// Beyond it the connection that has said nothing for longest gives way to a new one (`SEC-10`).
     pub handshakes: usize,
+    /// How many of them may come from one address, 250 by default (`SEC-8`): nobody keeps others out with less than several addresses. The port does
+    /// not count, and of an IPv6 address only the network (/64) does.
+    pub handshakes_of_address: usize,
+    /// How long somebody who has connected may take for the greeting, 5 seconds by default (`SEC-9`). Shorter than the
+    /// [time for the whole handshake](link::Config::handshake_timeout), so that silent connections go sooner.
+    pub greeting_timeout: Duration,
     /// How long a node without a connection is tried, 2 seconds by default (`MON-10`).
     pub connect_timeout: Duration,
     /// How long a connection may take to show that it lives when its node greets again, 1 second by default (`PEER-9`).
@@ -43,16 +58,23 @@ pub struct NodeConfig {
     pub silence: Duration,
     /// The longest time between two tries to reach a seed, 30 seconds by default.
     pub backoff: Duration,
-    /// Data connections that may be expected or under way at once, 1,000 by default (`DATA-18`).
+    /// Data connections that peers may have this node expect at once, 1,000 by default (`DATA-18`). Beyond it the peer that has most loses one to a
+    /// peer that has fewer (`DATA-29`), so that a few peers cannot keep others from getting any.
     pub data_expected: usize,
     /// How many of them one peer may have this node expect, 100 by default (`DATA-18`).
     pub data_expected_of_peer: usize,
+    /// Data connections for which programs of this node may have asked at once, 1,000 by default. They do not count among those that peers want, so
+    /// peers cannot use them up (`DATA-30`).
+    pub data_asked: usize,
     /// Octets that the arguments of one of those may take, 64 KiB by default (`DATA-18`).
     pub data_arguments: usize,
     /// The longest time for which one is expected, 5 minutes by default, whatever the peer asks for.
     pub data_time: Duration,
     /// Refuses `snd`, `eval`, spawning and calls from all peers (`NODE-9`).
     pub secure: bool,
+    /// What other nodes may do, by their IDs; everything by default. An ID is proven only where certificates are bound to IDs (`SEC-12`).
+    /// Changed at run time by [`set_permissions`](super::Node::set_permissions).
+    pub permissions: Permissions,
     /// Is global from the start (section 8.1).
     pub global: bool,
     /// The addresses `HOST:PORT` under which others can reach the node; none by default (`DB-4`).
@@ -68,13 +90,16 @@ impl NodeConfig {
             link,
             turn_budget: 100_000,
             queue: 64 << 20,
-            queues: 1 << 30,
+            memory: Memory::default(),
             connecting: 10_000,
+            connecting_of_peer: 1_000,
             ready: 1 << 20,
             watches: 1_000_000,
             spawned: 100_000,
             spawned_by_peer: 10_000,
             handshakes: 1_000,
+            handshakes_of_address: 250,
+            greeting_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(1),
             quiet: Duration::from_secs(10),
@@ -82,9 +107,11 @@ impl NodeConfig {
             backoff: Duration::from_secs(30),
             data_expected: 1_000,
             data_expected_of_peer: 100,
+            data_asked: 1_000,
             data_arguments: 64 << 10,
             data_time: Duration::from_secs(300),
             secure: false,
+            permissions: Permissions::default(),
             global: false,
             addresses: Vec::new(),
             database: global::Limits::default(),

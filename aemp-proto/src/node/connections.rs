@@ -9,7 +9,7 @@ use super::peer::PeerState;
 use super::seed::Dial;
 use super::{Action, Connection, ConnectionId, DialId, Node, NodeEvent, Refusal};
 use crate::auth::{Exporter, Method};
-use crate::error::{Error, LimitExceeded};
+use crate::error::Error;
 use crate::line::Protocol;
 use crate::link::{Event, Link, OwnGreeting, Role};
 use crate::names::NodeId;
@@ -19,7 +19,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When too many connections are in their handshake (`SEC-5`), or the node's own greeting is too long.
+    /// When too many connections are in their handshake and none of them gives way (`SEC-5`, `SEC-8`, `SEC-10`), or the node's own greeting is too long.
     pub fn open(
         &mut self,
         now: Duration,
@@ -29,13 +29,6 @@ impl Node {
         dial: Option<DialId>,
     ) -> Result<ConnectionId, Error> {
         self.core.now = now;
-        let limit = self.core.config.handshakes;
-        let from = peer_address.filter(|_| role == Role::Acceptor).map(String::from);
-        if role == Role::Acceptor && self.accepting >= limit {
-            let error = Error::from(LimitExceeded::Handshakes { limit });
-            self.refused(None, None, from, Refusal::of(&error), &error.to_string());
-            return Err(error);
-        }
         let own = match dial {
             Some(DialId(Dial::Data(dial))) => self.data_greeting(dial, random, peer_address)?,
             _ => OwnGreeting::new(&self.link_config, random, peer_address)?,
@@ -44,6 +37,13 @@ impl Node {
         let link = Link::new(self.link_config.clone(), role, own, now);
         self.next_connection += 1;
         let id = ConnectionId(self.next_connection);
+        let from = peer_address.filter(|_| role == Role::Acceptor).map(String::from);
+        if role == Role::Acceptor
+            && let Err(error) = self.admit(id, from.as_deref())
+        {
+            self.refused(None, None, from, Refusal::of(&error), &error.to_string());
+            return Err(error);
+        }
         let connection = Connection {
             link,
             dial,
@@ -56,10 +56,10 @@ impl Node {
             data: None,
             queued: false,
             ended: None,
+            unfinished: 0,
         };
         self.connections.insert(id, Box::new(connection));
         self.handshakes.insert(id);
-        self.accepting += usize::from(role == Role::Acceptor);
         self.writable.push_back(id);
         Ok(id)
     }
@@ -137,7 +137,8 @@ impl Node {
     /// Whether octets of a connection would be of use now; if not, better leave them with the transport. The answer changes from no to yes
     /// only when [`poll_writable`](Node::poll_writable) names the connection.
     pub fn wants_input(&self, id: ConnectionId) -> bool {
-        self.connections.get(&id).is_some_and(|connection| connection.link.wants_input() && !self.is_paused(connection))
+        let serves = |connection: &Connection| connection.link.wants_input() && !self.is_paused(connection);
+        self.connections.get(&id).is_some_and(|connection| serves(connection)) && !self.admission.is_held(id)
     }
 
     /// Tells that a transport connection has ended, and how, if not in order. What has arrived whole before is handled first
@@ -172,6 +173,9 @@ impl Node {
     pub fn output(&self, id: ConnectionId) -> &[u8] {
         let Some(connection) = self.connections.get(&id) else { return &[] };
         let handshake = connection.link.output();
+        if !handshake.is_empty() && self.admission.is_held(id) {
+            return &[];
+        }
         match connection.peer.map(|index| &self.core.peers[index].state) {
             Some(PeerState::Up(up)) if handshake.is_empty() && up.connection == id => up.output.pending(),
             _ => handshake,
@@ -247,6 +251,9 @@ impl Node {
                 connection.link.postpone(input);
                 return self.turn_ends(id);
             }
+            if peer.is_none() && !input.is_empty() {
+                self.admission.speaks(id);
+            }
             let told = connection.link.receive_while(core::mem::take(&mut input), |packet| {
                 if let Some(index) = peer {
                     core.packet(index, id, &packet);
@@ -257,10 +264,14 @@ impl Node {
                 self.writable.push_back(id);
             }
             match told {
-                Ok(None) => return self.turn_ends(id),
+                Ok(None) => {
+                    self.note_unfinished(id);
+                    return self.turn_ends(id);
+                }
                 Ok(Some(Event::Greeted)) => {
                     let node = connection.link.peer().map(|greeting| greeting.node.clone());
                     connection.node.clone_from(&node);
+                    self.admission.greeted(id);
                     if let Some(Protocol::Other(_)) = connection.link.protocol() {
                         if let Some(node) = node {
                             self.data_greeted(id, &node);
@@ -286,7 +297,9 @@ impl Node {
 
     /// A connection has failed.
     pub(super) fn failed(&mut self, id: ConnectionId, error: &Error) {
-        self.gone(id, Refusal::of(error), &error.to_string());
+        let reason = Refusal::of(error);
+        self.entry_failed(id, reason);
+        self.gone(id, reason, &error.to_string());
     }
 
     /// Tells that a connection did not come up.
@@ -324,10 +337,8 @@ impl Node {
 
     /// A connection is up, or over.
     pub(super) fn ends_handshake(&mut self, id: ConnectionId) {
-        if self.handshakes.remove(&id)
-            && let Some(connection) = self.connections.get(&id)
-        {
-            self.accepting -= usize::from(connection.link.role() == Role::Acceptor);
+        if self.handshakes.remove(&id) {
+            self.admission.remove(id);
         }
     }
 
@@ -335,6 +346,7 @@ impl Node {
     pub(super) fn forget_connection(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
         self.ends_handshake(id);
         let connection = self.connections.remove(&id)?;
+        self.unfinished -= connection.unfinished;
         if let Some(node) = &connection.node {
             self.of_nodes.remove(&(node.clone(), id));
         }

@@ -100,6 +100,10 @@ pub(super) struct Core {
     pub(super) functions: Functions,
     /// The ports that peers have spawned.
     pub(super) spawned_ports: Spawned,
+    /// The peer whose packet is being handled: what is sent now, is sent because of it.
+    pub(super) acting_for: Option<usize>,
+    /// How many nodes are being connected to because of peers.
+    pub(super) caused: usize,
     /// What was denied to peers.
     pub(super) denials: Denials,
     /// Watches that are about to fire.
@@ -143,9 +147,12 @@ impl Core {
     pub(super) fn new(config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
         let mut limits = config.database.clone();
         limits.answers = config.link.send_limits.at_least(&Limits::LEAST);
+        limits.all = limits.all.min(config.memory.database);
+        let mut global = Global::new(config.link.node.clone(), config.addresses.clone(), limits);
+        global.set_permissions(config.permissions.clone());
         Core {
             id: config.link.node.clone(),
-            global: Global::new(config.link.node.clone(), config.addresses.clone(), limits),
+            global,
             database_waits: false,
             watchers: Watchers::default(),
             data: data::Table::default(),
@@ -165,6 +172,8 @@ impl Core {
             queued: 0,
             functions: Functions::default(),
             spawned_ports: Spawned::default(),
+            acting_for: None,
+            caused: 0,
             denials: Denials::default(),
             firing: BTreeSet::new(),
             timers: Timers::default(),
@@ -330,7 +339,7 @@ impl Core {
         let name = self.ports.name(port);
         let Some(mut ended) = self.ports.remove(port) else { return };
         if let Some(held) = ended.held.take() {
-            self.spawned_ended(held.spawned_by);
+            self.spawned_ended(held.spawned_by, &name);
             for key in held.timers {
                 let task = self.timers.remove(key);
                 self.discard(task);

@@ -134,6 +134,7 @@ impl Core {
                 }
                 Output::Pause(node) => self.pause_peer(&node),
                 Output::Resume(node) => self.resume_peer(&node),
+                Output::Denied(node, family) => self.denied_family(&node, &family),
                 Output::BecameGlobal => self.events.push_back(NodeEvent::BecameGlobal),
                 Output::Master(master) => self.events.push_back(NodeEvent::Master(master)),
                 Output::Found(..) | Output::Keep(_) | Output::LetGo(_) => self.discovered.push_back(output),

@@ -26,6 +26,8 @@ pub enum Denied {
     Set,
     /// To get a data connection to a function.
     Stream,
+    /// To have one more node searched: too many are because of it, or of all peers ([`connecting_of_peer`](super::NodeConfig::connecting_of_peer)).
+    Search,
 }
 
 /// Remembers what was told, within bounds: the same is told once, and counted after that.

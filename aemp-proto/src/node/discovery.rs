@@ -117,16 +117,16 @@ impl Node {
     // --- searches ---
 
     /// Searches a node to which a connection is wanted (`FIND-1`).
-    pub(super) fn search(&mut self, node: &NodeId) {
+    pub(super) fn search(&mut self, node: &NodeId, caused: bool) {
         if self.searches.len() >= self.core.config.database.searched && !self.searches.is_searched(node) {
             return self.give_up(node, "too many nodes are searched already");
         }
-        self.search_now(node);
+        self.search_now(node, caused);
     }
 
     /// Searches a node, also if there are many others: of global nodes only some are searched at once.
-    fn search_now(&mut self, node: &NodeId) {
-        self.searches.begin(node, self.core.now, self.core.config.connect_timeout);
+    fn search_now(&mut self, node: &NodeId, caused: bool) {
+        self.searches.begin(node, self.core.now, self.core.config.connect_timeout, caused);
         if !self.core.tell_global(|global| global.find(node)) {
             self.give_up(node, "too many nodes are searched already");
         }
@@ -208,7 +208,7 @@ impl Node {
             self.actions.push_back(Action::Dial { dial, address });
         }
         for node in self.searches.take_due(now, self.core.config.backoff) {
-            self.search_now(&node);
+            self.search_now(&node, false);
         }
         while self.discover() {}
         while let Some((dial, address)) = self.searches.next_due(now) {

@@ -18,6 +18,7 @@
 //! Code of ports runs within these calls, and within [`with`](Node::with), which is how others reach the node.
 
 mod access;
+mod admission;
 mod arbitration;
 mod call;
 mod config;
@@ -29,6 +30,7 @@ mod database;
 mod denials;
 mod discovery;
 mod ending;
+mod ledger;
 mod monitors;
 mod peer;
 mod peers;
@@ -36,6 +38,7 @@ mod port;
 mod reasons;
 mod refusal;
 mod request;
+mod rights;
 mod search;
 mod seed;
 mod sending;
@@ -52,6 +55,7 @@ pub use context::Context;
 pub use data::{DataConnection, DataTaker};
 pub use database::DbEntry;
 pub use denials::Denied;
+pub use ledger::{Memory, MemoryKind};
 pub use peer::ConnectionId;
 pub use port::Handler;
 pub use reasons::{Failure, IntoOutcome, Outcome, Reasons};
@@ -75,6 +79,7 @@ use crate::auth::Secret;
 use crate::framing::EncodeError;
 use crate::link::{self, Link, StartTls, Tls};
 use crate::names::{NodeId, PortId};
+use admission::Admission;
 use peer::PeerState;
 use search::Searches;
 use seed::Seeds;
@@ -146,6 +151,15 @@ pub enum NodeEvent {
         /// The port, function or family with which it wanted to do that.
         name: String,
     },
+    /// A peer was given up because memory of a kind was used up, and most of it was for that peer (`SEC-13`).
+    GivenUp {
+        /// The peer.
+        node: NodeId,
+        /// Which kind of memory.
+        kind: MemoryKind,
+        /// How many octets were held for the peer.
+        octets: usize,
+    },
     /// The node has become global.
     BecameGlobal,
     /// The node has another master now, or none. A global node has none.
@@ -209,6 +223,8 @@ struct Connection {
     queued: bool,
     /// It has ended, in order or with an error: what has arrived before that is handled first.
     ended: Option<Option<String>>,
+    /// The memory that it takes for what has not arrived whole.
+    unfinished: usize,
 }
 
 /// A node.
@@ -216,13 +232,15 @@ pub struct Node {
     core: Core,
     link_config: Arc<link::Config>,
     connections: BTreeMap<ConnectionId, Box<Connection>>,
+    /// The memory that is taken by packets that have not arrived whole.
+    unfinished: usize,
     /// Those that have greeted, by node.
     of_nodes: BTreeSet<(NodeId, ConnectionId)>,
     next_connection: u64,
     /// Those that are not up yet.
     handshakes: BTreeSet<ConnectionId>,
-    /// How many of those others have opened.
-    accepting: usize,
+    /// Those of them that others have opened.
+    admission: Admission,
     seeds: Seeds,
     searches: Searches,
     actions: VecDeque<Action>,
@@ -255,10 +273,11 @@ impl Node {
             searches: Searches::new(random as u64),
             core: Core::new(config, random, now, unix),
             connections: BTreeMap::new(),
+            unfinished: 0,
             of_nodes: BTreeSet::new(),
             next_connection: 0,
             handshakes: BTreeSet::new(),
-            accepting: 0,
+            admission: Admission::default(),
             actions: VecDeque::new(),
             writable: VecDeque::new(),
             turns: VecDeque::new(),
@@ -390,7 +409,7 @@ impl Node {
             || self.core.is_connecting()
             || self.searches.is_waiting();
         let tick = if self.hurries { Some(self.core.now) } else { timed.then_some(self.next_tick) };
-        [self.core.timers.next(), tick].into_iter().flatten().min()
+        [self.core.timers.next(), tick, self.admission.next()].into_iter().flatten().min()
     }
 
     /// Does what is due, a portion of what has gathered within the node, and then one turn of one connection that has waited for it. Each of
@@ -398,6 +417,7 @@ impl Node {
     pub fn run(&mut self, now: Duration) {
         self.core.now = now;
         self.core.run_timers();
+        self.release_held();
         self.core.run_steps(self.core.config.turn_budget);
         self.core.run_database();
         self.next_turn();
@@ -433,9 +453,9 @@ impl Node {
             }
         }
         while let Some(index) = self.core.wanted.pop() {
-            let node = self.core.peers[index].node.clone();
+            let (node, caused) = (self.core.peers[index].node.clone(), self.core.peers[index].cause.is_some());
             self.seeds.want(&node, self.core.now);
-            self.search(&node);
+            self.search(&node, caused);
             self.hurries = true;
         }
         while let Some(id) = self.core.told.pop() {
@@ -461,6 +481,7 @@ impl Node {
                 self.failed(id, &error);
             }
         }
+        self.close_silent();
         self.hurry();
         for index in 0..self.core.peers.len() {
             self.look_after(index);

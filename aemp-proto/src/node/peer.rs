@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::monitors::Watches;
 use super::port::PortKey;
+use super::rights::Restricted;
 use super::timer::Task;
 use super::watch::{Watch, WatchId};
 use crate::framing::{EncodeError, Framing, Limits};
@@ -27,6 +28,12 @@ pub(super) struct Peer {
     pub(super) watched: BTreeSet<PortKey>,
     /// How many watches that are in all, each time that it has asked counted.
     pub(super) watches_held: usize,
+    /// Because of which peer it is being connected to, if not because of this node's own programs.
+    pub(super) cause: Option<usize>,
+    /// How many nodes are being connected to because of it.
+    pub(super) causes: usize,
+    /// What it may do, if that is not everything.
+    pub(super) restricted: Option<Box<Restricted>>,
     /// What runs when less waits for it.
     pub(super) when_ready: Vec<(Option<PortKey>, Task)>,
     /// Its place is among those that are to be used again.
@@ -90,6 +97,9 @@ impl Peer {
             watches: BTreeMap::new(),
             watched: BTreeSet::new(),
             watches_held: 0,
+            cause: None,
+            causes: 0,
+            restricted: None,
             when_ready: Vec::new(),
             retired: false,
             paused: 0,
@@ -131,6 +141,15 @@ impl Peer {
         }
     }
 
+    /// The memory that what waits for it takes.
+    pub(super) fn queue_capacity(&self) -> usize {
+        match &self.state {
+            PeerState::Up(up) => up.output.capacity(),
+            PeerState::Connecting { queue, .. } => queue.capacity(),
+            PeerState::Unknown | PeerState::Lost => 0,
+        }
+    }
+
     /// Takes a watch off a port of this node; also says whether it was the last one.
     pub(super) fn unwatch(&mut self, port: &str, id: WatchId) -> Option<(Watch, bool)> {
         let watches = self.watches.get_mut(port)?;
@@ -144,7 +163,11 @@ impl Peer {
 
     /// Nothing is known of it that is worth keeping.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, PeerState::Unknown) && self.watches.is_empty() && self.watched.is_empty() && !self.is_paused()
+        matches!(self.state, PeerState::Unknown)
+            && self.watches.is_empty()
+            && self.watched.is_empty()
+            && self.causes == 0
+            && !self.is_paused()
     }
 
     /// Whether nothing that it sends is to be handled at the moment.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::NodeEvent;
 use super::core::{Core, OPERATION, Step};
+use super::denials::Denied;
 use super::ending::Forgetting;
 use super::monitors::Watches;
 use super::peer::{ConnectionId, Peer, PeerState};
@@ -31,12 +32,31 @@ impl Core {
             }
             let until = self.now.saturating_add(self.config.connect_timeout);
             self.set_state(index, PeerState::Connecting { queue: Vec::new(), until });
-            if self.connecting > self.config.connecting {
+            if !self.note_cause(index) {
+                self.lose_peer(index, "too many nodes are wanted at once because of one peer, or of all [FIND-10]");
+            } else if self.connecting > self.config.connecting {
                 self.lose_peer(index, TOO_MANY);
             } else {
                 self.wanted.push(index);
             }
         }
+    }
+
+    /// Notes because of which peer a node is wanted now; false if too many are (`FIND-10`): the node's own programs have a part of the room for
+    /// themselves (`FIND-11`).
+    fn note_cause(&mut self, index: usize) -> bool {
+        let Some(cause) = self.acting_for.filter(|cause| *cause != index) else { return true };
+        let room = self.config.connecting.min(self.config.database.searched);
+        let is_full = self.peers[cause].causes >= self.config.connecting_of_peer || self.caused >= room - room / 4;
+        if is_full {
+            let (node, wanted) = (self.peers[cause].node.clone(), self.peers[index].node.clone());
+            self.denied(&node, Denied::Search, wanted.as_str());
+            return false;
+        }
+        self.peers[index].cause = Some(cause);
+        self.peers[cause].causes += 1;
+        self.caused += 1;
+        true
     }
 
     /// Changes how a peer can be reached; how it could be before.
@@ -45,6 +65,11 @@ impl Core {
         self.queued = self.queued - state.queued() + self.peers[index].state.queued();
         let connecting = |state: &PeerState| usize::from(matches!(state, PeerState::Connecting { .. }));
         self.connecting = self.connecting - connecting(&state) + connecting(&self.peers[index].state);
+        if let Some(cause) = self.peers[index].cause.take() {
+            self.peers[cause].causes -= 1;
+            self.caused -= 1;
+            self.retire(cause);
+        }
         state
     }
 
@@ -140,17 +165,6 @@ impl Core {
         }
     }
 
-    /// Gives up the peer for which most waits, while too much waits for all of them together.
-    pub(super) fn shed_load(&mut self) {
-        let mut waiting: usize = self.peers.iter().map(Peer::waiting).sum();
-        while waiting > self.config.queues
-            && let Some(most) = (0..self.peers.len()).max_by_key(|&index| self.peers[index].waiting())
-        {
-            waiting -= self.peers[most].waiting();
-            self.lose_peer(most, "too much waits for all nodes together, and most of it for this one");
-        }
-    }
-
     /// The nodes to which there is a connection.
     pub(super) fn up_nodes(&self) -> impl Iterator<Item = &NodeId> {
         self.peers.iter().filter(|peer| matches!(peer.state, PeerState::Up(_))).map(|peer| &peer.node)
@@ -223,10 +237,14 @@ impl Core {
         let node = peer.node.clone();
         let mut elements = packet.elements();
         let Some(name) = elements.name() else { return };
+        self.acting_for = Some(index);
         if name.is_empty() {
             request::handle(self, elements, &node, Some(index));
-        } else if let Some(port) = self.ports.find(&name) {
+        } else if let Some(port) = self.ports.find(&name)
+            && self.may_reach(index, port, &name, Denied::Send)
+        {
             self.run_port(port, elements, Some(&node));
         }
+        self.acting_for = None;
     }
 }

@@ -26,7 +26,7 @@ impl PortKey {
         PortKey(slot as u64 | u64::from(generation) << 32)
     }
 
-    fn slot(self) -> usize {
+    pub(super) fn slot(self) -> usize {
         (self.0 & u64::from(u32::MAX)) as usize
     }
 
@@ -62,6 +62,16 @@ pub(super) struct Held {
 }
 
 impl Port {
+    /// It was made by name or by spawning.
+    pub(super) fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// Whether another node has spawned it.
+    pub(super) fn is_spawned_by(&self, node: &NodeId) -> bool {
+        self.held.as_ref().is_some_and(|held| held.spawned_by.as_ref() == Some(node))
+    }
+
     /// Has something go with the port.
     pub(super) fn hold(&mut self) -> &mut Held {
         self.held.get_or_insert_default()

@@ -8,11 +8,11 @@ use crate::error::{Error, LimitExceeded, PeerIncompatible, PeerMisbehaved};
 pub enum Refusal {
     /// The address could not be reached.
     Unreachable,
-    /// Too many connections are in their handshake, in all or from that address (`SEC-5`).
+    /// Too many connections are in their handshake, in all or from that address (`SEC-5`, `SEC-8`).
     Crowded,
-    /// It said nothing, and others wanted its place.
+    /// It did not greet, and another one needed its place (`SEC-10`).
     GaveWay,
-    /// The handshake took too long (`LIMIT-1`).
+    /// The handshake took too long (`LIMIT-1`, `SEC-9`).
     TooSlow,
     /// The other side did not prove that it knows the secret (`AUTH-16`).
     WrongToken,
@@ -42,8 +42,8 @@ impl Refusal {
             Error::Misbehaved(_) => Refusal::Misbehaved,
             Error::Incompatible(PeerIncompatible::OwnNodeId) => Refusal::OwnNodeId,
             Error::Incompatible(_) => Refusal::Incompatible,
-            Error::Limit(LimitExceeded::HandshakeTime { .. }) => Refusal::TooSlow,
-            Error::Limit(LimitExceeded::Handshakes { .. }) => Refusal::Crowded,
+            Error::Limit(LimitExceeded::HandshakeTime { .. } | LimitExceeded::GreetingTime { .. }) => Refusal::TooSlow,
+            Error::Limit(LimitExceeded::Handshakes { .. } | LimitExceeded::HandshakesOfAddress { .. }) => Refusal::Crowded,
             Error::Limit(_) => Refusal::OverLimit,
             Error::Lost(_) => Refusal::Ended,
             _ => Refusal::Other,

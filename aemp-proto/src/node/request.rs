@@ -9,6 +9,7 @@ use super::reasons::Reasons;
 use crate::framing::{Elements, Tail};
 use crate::global::Request;
 use crate::names::{LONGEST, NodeId, PortId};
+use crate::permissions::Right;
 use crate::value::Value;
 
 /// The request that makes a port.
@@ -38,22 +39,24 @@ pub(super) fn handle(core: &mut Core, mut elements: Elements<'_>, source: &NodeI
         "mon1" => mon1(core, elements, peer),
         "mon0" => mon0(core, elements, peer),
         "kil0" => kil0(core, elements, peer),
-        "kil1" => kil1(core, elements, asker),
-        "eval" => eval(core, elements, asker),
-        "can" => can(core, elements, asker),
-        "time" => time(core, elements, asker),
-        "snd" => snd(core, elements, asker),
+        "kil1" => kil1(core, elements, peer),
+        "eval" => eval(core, elements, asker, peer),
+        "can" => can(core, elements, asker, peer),
+        "time" => time(core, elements, asker, peer),
+        "snd" => snd(core, elements, asker, peer),
         _ if Request::NAMES.contains(&&*name) => {
             core.tell_global(|global| global.receive_packet(source, &name, elements));
         }
         // Whoever asks is told, also in secure mode (`DATA-14`).
-        data::EXPECT if peer.is_some() => data::expect(core, elements, source),
+        data::EXPECT if peer.is_some() => data::expect(core, elements, source, peer),
         data::CONNECT if peer.is_some() => data::connect(core, elements, source),
         _ if refused => {}
-        SPAWN => spawn(core, elements, source, peer.is_none()),
+        SPAWN => spawn(core, elements, source, peer),
         _ => {
             // A function that was registered, and nothing else (`NODE-7`).
-            if let Some(function) = core.functions.to_call(&name) {
+            if let Some(function) = core.functions.to_call(&name)
+                && core.may(peer, Right::Call, Denied::Call, &name)
+            {
                 core.call_function(&function, elements, source);
             }
         }
@@ -65,7 +68,8 @@ fn mon1(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     let Some(run) = core.peers[index].up().map(|up| up.connection.0) else { return };
     let limit = core.config.watches;
     core.work += 2 * OPERATION;
-    if let Some(key) = core.ports.find(&name) {
+    let found = core.ports.find(&name);
+    if let Some(key) = found.filter(|key| core.may_reach(index, *key, &name, Denied::Watch)) {
         if let Some(port) = core.ports.get(key) {
             port.monitors().ask(index, run);
         }
@@ -108,22 +112,27 @@ fn kil0(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     }
 }
 
-fn kil1(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+fn kil1(core: &mut Core, mut elements: Elements<'_>, peer: Option<usize>) {
     let Some(name) = elements.name() else { return };
     let Some(port) = core.ports.find(&name) else { return };
-    if let Some(asker) = asker
-        && core.ports.get(port).is_some_and(|port| port.protected)
-    {
-        // It offers something to all, so none of them takes it from the others (`KILL-4`).
-        return core.denied(asker, Denied::End, &name);
+    if let Some(index) = peer {
+        if core.ports.get(port).is_some_and(|port| port.protected) {
+            // It offers something to all, so none of them takes it from the others (`KILL-4`).
+            let node = core.peers[index].node.clone();
+            return core.denied(&node, Denied::End, &name);
+        }
+        if !core.may_reach(index, port, &name, Denied::End) {
+            return;
+        }
     }
     let Ok(reasons) = elements.rest::<Vec<Value>>() else { return };
     core.end(port, &reasons.into());
 }
 
 /// Where a node may have us send something.
-fn destination(core: &Core, elements: &mut Elements<'_>, asker: Option<&NodeId>) -> Option<PortId> {
-    port_id(elements).filter(|to| may_send(core, to, asker))
+fn destination(core: &mut Core, elements: &mut Elements<'_>, asker: Option<&NodeId>, peer: Option<usize>) -> Option<PortId> {
+    let to = port_id(elements).filter(|to| may_send(core, to, asker))?;
+    peer.is_none_or(|index| core.may_have_sent(index, &to)).then_some(to)
 }
 
 fn port_id(elements: &mut Elements<'_>) -> Option<PortId> {
@@ -140,10 +149,10 @@ fn may_send(core: &Core, to: &PortId, asker: Option<&NodeId>) -> bool {
     }
 }
 
-fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
+fn snd(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>, peer: Option<usize>) {
     let Some(to) = port_id(&mut elements) else { return };
     let passes_on = !core.config.secure && *to.node() != core.id && is_for_a_port(elements.clone());
-    if passes_on || may_send(core, &to, asker) {
+    if (passes_on || may_send(core, &to, asker)) && peer.is_none_or(|index| core.may_have_sent(index, &to)) {
         core.relay_or_report(&to, elements);
     }
 }
@@ -153,22 +162,22 @@ fn is_for_a_port(mut request: Elements<'_>) -> bool {
     request.name().is_some_and(|name| name == "snd") && port_id(&mut request).is_some_and(|to| !to.port().is_empty())
 }
 
-fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
-    let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
+fn can(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>, peer: Option<usize>) {
+    let (Some(name), Some(to)) = (elements.name(), destination(core, &mut elements, asker, peer)) else { return };
     let is_registered = core.functions.has(&name) || core.data.has_function(&name);
     let known = is_registered || KNOWN.contains(&&*name) || Request::NAMES.contains(&&*name);
     core.answer(&to, elements, &[Tail::Text(if known { "1" } else { "" })]);
 }
 
-fn time(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
-    if let Some(to) = destination(core, &mut elements, asker) {
+fn time(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>, peer: Option<usize>) {
+    if let Some(to) = destination(core, &mut elements, asker, peer) {
         let time = core.unix_time();
         core.answer(&to, elements, &[Tail::Float(time)]);
     }
 }
 
-fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
-    let (Some(text), Some(to)) = (elements.name(), destination(core, &mut elements, asker)) else { return };
+fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>, peer: Option<usize>) {
+    let (Some(text), Some(to)) = (elements.name(), destination(core, &mut elements, asker, peer)) else { return };
     if text == UP_NODES {
         let mut nodes: Vec<_> = core.up_nodes().cloned().collect();
         nodes.sort();
@@ -179,14 +188,16 @@ fn eval(core: &mut Core, mut elements: Elements<'_>, asker: Option<&NodeId>) {
     core.answer(&to, elements, &[Tail::Text(NO_CODE)]);
 }
 
-fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, own: bool) {
+fn spawn(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, peer: Option<usize>) {
     let (Some(name), Some(function)) = (elements.name(), elements.name()) else { return };
     // `::function` is the main package's, and `main::function` the same.
     let main = || function.strip_prefix("main").filter(|rest| rest.starts_with("::"));
     let functions = &core.functions;
-    let found = functions.to_spawn(&function).or_else(|| functions.to_spawn(main()?));
-    if let Some(function) = found
-        && let Some(port) = if own { core.ports.make(Some(&name)) } else { core.make_spawned(&name, source) }
+    let found = |name| Some((functions.to_spawn(name)?, name));
+    let found = found(&function).or_else(|| found(main()?));
+    if let Some((function, registered)) = found
+        && core.may(peer, Right::Spawn, Denied::Spawn, registered)
+        && let Some(port) = if peer.is_none() { core.ports.make(Some(&name)) } else { core.make_spawned(&name, source) }
     {
         core.init(port, &function, elements, source);
     }

@@ -10,17 +10,28 @@ use crate::names::NodeId;
 
 pub(super) struct Searches {
     searches: BTreeMap<NodeId, Search>,
-    /// Those that have an address left, by when that is tried.
-    ready: BTreeSet<(Duration, NodeId)>,
+    /// Those that have an address left, by when that is tried: those of this node's own, and those that peers have caused.
+    ready: [BTreeSet<(Duration, NodeId)>; 2],
     kept: BTreeMap<NodeId, Kept>,
     /// Which node is expected where an address is dialled.
-    dials: BTreeMap<u64, (NodeId, String)>,
+    dials: BTreeMap<u64, Dialled>,
+    /// How many of those peers have caused.
+    caused_dials: usize,
     last_dial: u64,
     jitter: Jitter,
 }
 
+/// An address that is dialled.
+struct Dialled {
+    node: NodeId,
+    address: String,
+    caused: bool,
+}
+
 /// A node that is searched.
 struct Search {
+    /// A peer has caused it, and not this node's own programs.
+    caused: bool,
     /// Addresses that were not tried yet.
     addresses: VecDeque<String>,
     /// The dialling that goes on.
@@ -47,6 +58,9 @@ const LONG: Duration = Duration::from_secs(30);
 /// Addresses that are dialled at once for searches: anyone can have us search many nodes.
 const DIALS: usize = 1000;
 
+/// How many of them peers may cause: the rest is for this node's own (`FIND-11`).
+const CAUSED_DIALS: usize = DIALS * 3 / 4;
+
 /// How long to wait after the first failure to reach a global, before jitter (`GLOBAL-19`).
 const FIRST_WAIT: Duration = Duration::from_millis(600);
 
@@ -54,9 +68,10 @@ impl Searches {
     pub(super) fn new(random: u64) -> Self {
         Searches {
             searches: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: Default::default(),
             kept: BTreeMap::new(),
             dials: BTreeMap::new(),
+            caused_dials: 0,
             last_dial: 0,
             jitter: Jitter(random),
         }
@@ -86,8 +101,9 @@ impl Searches {
     }
 
     /// Begins to search a node, or goes on.
-    pub(super) fn begin(&mut self, node: &NodeId, now: Duration, time: Duration) {
+    pub(super) fn begin(&mut self, node: &NodeId, now: Duration, time: Duration, caused: bool) {
         let search = self.searches.entry(node.clone()).or_insert_with(|| Search {
+            caused,
             addresses: VecDeque::new(),
             current: None,
             next: now,
@@ -112,19 +128,20 @@ impl Searches {
     /// Changes when a search tries which address.
     fn change<R>(&mut self, node: &NodeId, change: impl FnOnce(&mut Search) -> R) -> Option<R> {
         let search = self.searches.get_mut(node)?;
+        let ready = &mut self.ready[usize::from(search.caused)];
         if !search.addresses.is_empty() {
-            self.ready.remove(&(search.next, node.clone()));
+            ready.remove(&(search.next, node.clone()));
         }
         let result = change(search);
         if !search.addresses.is_empty() {
-            self.ready.insert((search.next, node.clone()));
+            ready.insert((search.next, node.clone()));
         }
         Some(result)
     }
 
     fn remove(&mut self, node: &NodeId) -> bool {
         let Some(search) = self.searches.remove(node) else { return false };
-        self.ready.remove(&(search.next, node.clone()));
+        self.ready[usize::from(search.caused)].remove(&(search.next, node.clone()));
         true
     }
 
@@ -133,20 +150,25 @@ impl Searches {
         if self.dials.len() >= DIALS {
             return None;
         }
-        let node = self.ready.first().filter(|(next, _)| *next <= now).map(|(_, node)| node.clone())?;
+        let due = |ready: &BTreeSet<(Duration, NodeId)>| {
+            ready.first().filter(|(next, _)| *next <= now).map(|(_, node)| node.clone())
+        };
+        let [own, caused] = &self.ready;
+        let node = due(own).or_else(|| due(caused).filter(|_| self.caused_dials < CAUSED_DIALS))?;
         self.last_dial += 1;
         let number = self.last_dial;
-        let address = self.change(&node, |search| {
+        let (address, caused) = self.change(&node, |search| {
             (search.current, search.next) = (Some(number), now.saturating_add(search.patience));
-            search.addresses.pop_front()
+            Some((search.addresses.pop_front()?, search.caused))
         })??;
-        self.dials.insert(number, (node, address.clone()));
+        self.caused_dials += usize::from(caused);
+        self.dials.insert(number, Dialled { node, address: address.clone(), caused });
         Some((DialId(Dial::Search(number)), address))
     }
 
     /// A node has greeted at an address: if it is another one, the next address is tried (`FIND-8`).
     pub(super) fn greeted(&mut self, dial: u64, node: &NodeId, now: Duration) {
-        if self.dials.get(&dial).is_some_and(|(wanted, _)| wanted != node) {
+        if self.dials.get(&dial).is_some_and(|dialled| dialled.node != *node) {
             self.go_on(dial, now);
         }
     }
@@ -154,25 +176,31 @@ impl Searches {
     /// A dialling has failed, or its connection has ended.
     pub(super) fn ended(&mut self, dial: u64, now: Duration) -> Option<String> {
         self.go_on(dial, now);
-        self.dials.remove(&dial).map(|(_, address)| address)
+        self.forget(dial).map(|dialled| dialled.address)
+    }
+
+    fn forget(&mut self, dial: u64) -> Option<Dialled> {
+        let dialled = self.dials.remove(&dial)?;
+        self.caused_dials -= usize::from(dialled.caused);
+        Some(dialled)
     }
 
     pub(super) fn address(&self, dial: u64) -> Option<String> {
-        self.dials.get(&dial).map(|(_, address)| address.clone())
+        self.dials.get(&dial).map(|dialled| dialled.address.clone())
     }
 
     /// The connection of a dialling is up.
     pub(super) fn reached(&mut self, dial: u64) {
-        self.dials.remove(&dial);
+        self.forget(dial);
     }
 
     /// Whether anyone still waits for what comes of a dialling.
     pub(super) fn is_wanted(&self, dial: u64) -> bool {
-        self.dials.get(&dial).is_some_and(|(node, _)| self.searches.contains_key(node))
+        self.dials.get(&dial).is_some_and(|dialled| self.searches.contains_key(&dialled.node))
     }
 
     fn go_on(&mut self, dial: u64, now: Duration) {
-        let Some((node, _)) = self.dials.get(&dial).cloned() else { return };
+        let Some(node) = self.dials.get(&dial).map(|dialled| dialled.node.clone()) else { return };
         if self.searches.get(&node).is_none_or(|search| search.current != Some(dial)) {
             return;
         }

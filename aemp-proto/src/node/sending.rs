@@ -133,7 +133,9 @@ impl Core {
             self.told.push(connection);
         }
         let part = peer.up().map_or(0, |up| up.part);
-        if waits > self.config.queue.saturating_add(part) {
+        // A half of that is for what this node's own programs send.
+        let limit = if before > 0 && self.acting_for.is_some() { self.config.queue / 2 } else { self.config.queue };
+        if waits > limit.saturating_add(part) {
             self.lose_peer(index, "too much waits for it");
         }
         Ok(())

@@ -18,6 +18,8 @@ pub struct Tables {
     pub connections: usize,
     /// Those in their handshake.
     pub handshakes: usize,
+    /// Addresses from which wrong tokens have come lately.
+    pub wrong_tokens: usize,
     /// Octets that wait for all peers together.
     pub waiting: usize,
     /// Nodes that are searched.
@@ -54,6 +56,7 @@ impl Node {
             connecting: core.connecting,
             connections: self.connections.len(),
             handshakes: self.handshakes.len(),
+            wrong_tokens: self.admission.wrong_tokens(),
             waiting: self.waiting(),
             searches: self.searches.len(),
             dials: self.searches.dials(),

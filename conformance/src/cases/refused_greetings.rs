@@ -153,7 +153,10 @@ const CASES_REFUSED: [Case; REFUSED.len()] =
 const OTHERS: &[Case] = &[
     Case::new(
         "greeting/opener-refuses",
-        &["CONN-6", "CONN-8", "GREET-2", "GREET-4", "GREET-6", "GREET-8", "GREET-9", "NONCE-4", "NONCE-5", "ERR-1", "GREET-25"],
+        &[
+            "CONN-6", "CONN-8", "GREET-2", "GREET-4", "GREET-6", "GREET-8", "GREET-9", "NONCE-4", "NONCE-5", "ERR-1",
+            "GREET-25",
+        ],
         "A node that opens connections refuses from acceptors what it refuses from openers.",
         |t| opened(t, REFUSED, End::Closes, |_| {}),
     )

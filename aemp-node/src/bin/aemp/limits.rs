@@ -2,6 +2,7 @@
 
 use aemp_node::Config;
 use aemp_node::proto::framing::Limits as PacketLimits;
+use aemp_node::proto::node::Memory;
 use clap::Args;
 
 use crate::Failure;
@@ -14,6 +15,9 @@ pub(crate) struct Times {
     /// Seconds that a handshake may take as a whole
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     handshake_timeout: f64,
+    /// Seconds that the other side may take for its greeting
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    greeting_timeout: f64,
     /// Seconds for which a node without a connection is tried
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     connect_timeout: f64,
@@ -31,6 +35,7 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn put_into(&self, config: &mut Config) -> Result<(), Failure> {
         config.node.link.handshake_timeout = seconds("--handshake-timeout", self.handshake_timeout)?;
+        config.node.greeting_timeout = seconds("--greeting-timeout", self.greeting_timeout)?;
         config.node.connect_timeout = seconds("--connect-timeout", self.connect_timeout)?;
         config.node.quiet = seconds("--quiet", self.quiet)?.min(config.node.silence / 3);
         config.node.backoff = seconds("--backoff", self.backoff)?;
@@ -58,15 +63,25 @@ pub(crate) struct Limits {
     /// What may wait for one peer before its connection is given up [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_queue: Option<usize>,
-    /// What may wait for all peers together [default: 1G]
+    /// Memory that all peers together may take: three eighths of it for the database, a quarter for what waits to be sent, a quarter for packets
+    /// that have not arrived whole, an eighth for tables [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_queues: Option<usize>,
+    max_memory: Option<usize>,
+    /// Work for one connection before others have their turn, in units of some nanoseconds [default: 100000]
+    #[arg(long, value_name = "NUMBER")]
+    turn_budget: Option<u64>,
     /// Connections that may be in their handshake at once [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     max_handshakes: Option<usize>,
+    /// Those of them that one address may have [default: 250]
+    #[arg(long, value_name = "NUMBER")]
+    max_handshakes_of_address: Option<usize>,
     /// Nodes without a connection that are tried at once [default: 10000]
     #[arg(long, value_name = "NUMBER")]
     max_connecting: Option<usize>,
+    /// Those of them that are tried because of one peer [default: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    max_connecting_of_peer: Option<usize>,
     /// Watches that one peer may have on ports of this node [default: 1000000]
     #[arg(long, value_name = "NUMBER")]
     max_watches: Option<usize>,
@@ -113,9 +128,12 @@ impl Limits {
             node.link.send_limits = PacketLimits { octets, values, ..PacketLimits::LEAST };
         }
         set(&mut node.queue, self.max_queue);
-        set(&mut node.queues, self.max_queues);
+        node.memory = self.max_memory.map_or(node.memory, Memory::of);
+        node.turn_budget = self.turn_budget.unwrap_or(node.turn_budget);
         set(&mut node.handshakes, self.max_handshakes);
+        set(&mut node.handshakes_of_address, self.max_handshakes_of_address);
         set(&mut node.connecting, self.max_connecting);
+        set(&mut node.connecting_of_peer, self.max_connecting_of_peer);
         set(&mut node.watches, self.max_watches);
         set(&mut node.spawned, self.max_spawned);
         set(&mut node.spawned_by_peer, self.max_spawned_by_peer);

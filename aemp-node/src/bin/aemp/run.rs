@@ -1,11 +1,12 @@
 //! `aemp run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aemp_node::proto::global::DbError;
 use aemp_node::proto::names::NodeId;
-use aemp_node::{Config, JoinError, LogLayer, LogLevel, Node};
+use aemp_node::proto::permissions::Permissions;
+use aemp_node::{Config, JoinError, LogLayer, LogLevel, Node, permissions};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -57,6 +58,9 @@ pub(crate) struct Run {
     /// messages to ports, and watch them
     #[arg(long)]
     secure: bool,
+    /// A file that says what other nodes may do, by their IDs: docs/permissions.toml is an example. The signal HUP has it read again
+    #[arg(long, value_name = "FILE")]
+    permissions: Option<PathBuf>,
     /// Takes how to run from a line on standard input, as conformance/PROTOCOL.md says, and ends with the input; only with --service conformance
     #[arg(long)]
     start_line: bool,
@@ -104,6 +108,9 @@ impl Run {
         (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
         config.seeds = addresses("--seed", self.seed)?;
         (config.node.global, config.node.secure) = (self.global, self.secure);
+        if let Some(file) = &self.permissions {
+            config.node.permissions = permissions_in(file)?;
+        }
         self.times.put_into(&mut config)?;
         self.limits.put_into(&mut config);
         config.overlap = seconds("--overlap", self.overlap)?;
@@ -163,8 +170,16 @@ impl Run {
                     return Err(failure);
                 }
                 _ = hangup.recv() => {
+                    match self.permissions.as_deref().map(permissions_in) {
+                        Some(Ok(permissions)) => {
+                            node.set_permissions(permissions);
+                            tracing::info!("the file with permissions has been read again");
+                        }
+                        Some(Err(Failure { text, .. })) => tracing::warn!(error = text, "the permissions stay as they were"),
+                        None => {}
+                    }
                     if !self.identity.has_files() {
-                        tracing::warn!("the signal HUP has nothing read again: the secret does not come from a file (--secret-file)");
+                        tracing::warn!("the signal HUP does not change the secret: it does not come from a file (--secret-file)");
                     } else if let Err(Failure { text, .. }) = self.identity.read_again(&node).await {
                         tracing::warn!(error = text, "the files are not used, nothing has changed");
                     } else {
@@ -176,6 +191,13 @@ impl Run {
         node.stop().await;
         Ok(())
     }
+}
+
+/// Reads the file that says what other nodes may do.
+fn permissions_in(file: &Path) -> Result<Permissions, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::usage(format!("--permissions {}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    permissions::from_toml(&text).map_err(|error| failed(&error))
 }
 
 /// Waits for a reason why this node can never join its network: that another node has its ID. Otherwise it goes on trying.

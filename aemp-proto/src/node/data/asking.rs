@@ -89,8 +89,8 @@ impl Core {
         };
         let refused = if key.0 == self.id {
             Some("a node has no data connections to itself")
-        } else if self.data.len() >= self.config.data_expected {
-            Some("too many data connections are under way already [DATA-18]")
+        } else if self.data.asked() >= self.config.data_asked {
+            Some("this node has asked for too many data connections already")
         } else {
             None
         };

@@ -22,7 +22,7 @@ impl Node {
         let connection = self.connections.get_mut(&id)?;
         let key = connection.data.take()?;
         let early = connection.link.hand_over();
-        self.connections.remove(&id);
+        self.unfinished -= self.connections.remove(&id).map_or(0, |connection| connection.unfinished);
         let (peer, _) = &key;
         let peer = peer.clone();
         let taken = early.ok().and_then(|early| Some((early, self.core.data_taken(&key)?)));

@@ -10,6 +10,8 @@ use super::table::{Key, Purpose, Wanted};
 use crate::framing::{Elements, Framing, Limits};
 use crate::names::{NodeId, PortId};
 use crate::node::core::Core;
+use crate::node::denials::Denied;
+use crate::permissions::Right;
 
 /// The request to expect a data connection.
 pub(in crate::node) const EXPECT: &str = "AnyEvent::MP::DataConn::_expect";
@@ -17,8 +19,11 @@ pub(in crate::node) const EXPECT: &str = "AnyEvent::MP::DataConn::_expect";
 /// The request to open one that is expected.
 pub(in crate::node) const CONNECT: &str = "AnyEvent::MP::DataConn::_connect";
 
+/// Octets of an ID, and of the name of a port that waits (`DATA-28`).
+const LONGEST: usize = 256;
+
 /// Another node wants a data connection to a function of this one.
-pub(in crate::node) fn expect(core: &mut Core, mut elements: Elements<'_>, source: &NodeId) {
+pub(in crate::node) fn expect(core: &mut Core, mut elements: Elements<'_>, source: &NodeId, peer: Option<usize>) {
     let (Some(id), Some(port)) = (elements.name(), elements.name()) else { return };
     let Ok(port) = port.parse::<PortId>() else { return };
     // Nobody has us end the ports of others (`DATA-15`).
@@ -26,27 +31,43 @@ pub(in crate::node) fn expect(core: &mut Core, mut elements: Elements<'_>, sourc
         return;
     }
     let key: Key = (source.clone(), Box::from(&*id));
-    if let Err(text) = expected(core, &key, &port, elements) {
+    if let Err(text) = expected(core, &key, &port, elements, peer) {
         core.kill(&port, &failed(&text));
     }
 }
 
 /// Expects a data connection; or says why not (`DATA-14`).
-fn expected(core: &mut Core, key: &Key, port: &PortId, mut elements: Elements<'_>) -> Result<(), Box<str>> {
+fn expected(
+    core: &mut Core,
+    key: &Key,
+    port: &PortId,
+    mut elements: Elements<'_>,
+    peer: Option<usize>,
+) -> Result<(), Box<str>> {
     let time = elements.next_as::<f64>().and_then(Result::ok).filter(|time| *time > 0.0);
     let time = time.ok_or("the time is no number of seconds")?;
     let name = elements.name().ok_or("there is no function")?;
     // `::function` is the main package's, and `main::function` the same.
     let main = || name.strip_prefix("main").filter(|rest| rest.starts_with("::"));
     let name = if core.data.has_function(&name) { Some(&*name) } else { main().filter(|name| core.data.has_function(name)) };
-    let Some(name) = name.filter(|_| !core.config.secure) else {
+    let Some(name) = name.filter(|name| !core.config.secure && core.may(peer, Right::Stream, Denied::Stream, name)) else {
         return Err("no function of that name takes data connections here".into());
     };
     if core.data.contains(key) {
         return Err("that ID is in use".into());
     }
+    if key.1.len() > LONGEST || port.port().len() > LONGEST {
+        return Err("the ID, or the name of the port, is longer than 256 octets [DATA-28]".into());
+    }
     let config = &core.config;
-    if core.data.len() >= config.data_expected || core.data.of_node(&key.0).count() >= config.data_expected_of_peer {
+    let of_peer = core.data.expected(&key.0);
+    if of_peer >= config.data_expected_of_peer {
+        return Err("too many data connections are expected already [DATA-18]".into());
+    }
+    let is_full = core.data.all_expected() >= config.data_expected;
+    // A node that has fewer gets its share of the table, and the one that has most loses one (`DATA-29`).
+    let most = if is_full { core.data.of_most(of_peer + 1) } else { None };
+    if is_full && most.is_none() {
         return Err("too many data connections are expected already [DATA-18]".into());
     }
     let limits = Limits { octets: config.data_arguments, ..Limits::default() };
@@ -54,6 +75,9 @@ fn expected(core: &mut Core, key: &Key, port: &PortId, mut elements: Elements<'_
     let mut arguments = Vec::new();
     let too_large = "the arguments are too large [DATA-18]";
     elements.relay(&[], Framing::Cbor, &limits, &mut arguments).map_err(|_| too_large)?;
+    if let Some(most) = most {
+        core.data_failed(&most, "other nodes need data connections, too, and this one expects most of them [DATA-29]");
+    }
     let purpose = Purpose::Function { name: name.into(), arguments };
     core.data_want(key, port.clone(), purpose, time);
     Ok(())

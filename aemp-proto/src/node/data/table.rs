@@ -33,6 +33,20 @@ pub(super) struct Wanted {
     pub(super) claimed: Option<ConnectionId>,
 }
 
+impl Wanted {
+    /// About what it costs, if another node wants it.
+    fn cost(&self, (_, id): &Key) -> usize {
+        /// About what one costs beside its texts: its place, its timer, the names of its node.
+        const COST: usize = 768;
+        match &self.purpose {
+            Purpose::Function { name, arguments } => {
+                COST + 2 * id.len() + self.port.port().len() + name.len() + arguments.capacity()
+            }
+            Purpose::Asked { .. } => 0,
+        }
+    }
+}
+
 /// What a data connection is for.
 pub(super) enum Purpose {
     /// Code of this node has asked for it, in the name of this port.
@@ -65,6 +79,10 @@ pub(super) enum Search {
 #[derive(Default)]
 pub(in crate::node) struct Table {
     wanted: BTreeMap<Key, Wanted>,
+    /// How many of them each other node wants.
+    expected: BTreeMap<NodeId, usize>,
+    /// How many of them other nodes want.
+    all_expected: usize,
     /// The functions that take data connections.
     functions: BTreeSet<Box<str>>,
     /// What is dialled for which one, and where.
@@ -96,12 +114,72 @@ impl Table {
     }
 
     pub(super) fn insert(&mut self, key: Key, wanted: Wanted) {
-        self.wanted.insert(key, wanted);
+        self.count(&key.0, &wanted, true);
+        let before = self.wanted.insert(key.clone(), wanted);
+        before.iter().for_each(|before| self.count(&key.0, before, false));
+    }
+
+    /// Counts one in, or out.
+    fn count(&mut self, node: &NodeId, wanted: &Wanted, comes: bool) {
+        if let Purpose::Asked { .. } = wanted.purpose {
+            return;
+        }
+        let expected = self.expected.entry(node.clone()).or_default();
+        if comes {
+            (*expected, self.all_expected) = (*expected + 1, self.all_expected + 1);
+        } else {
+            (*expected, self.all_expected) = (*expected - 1, self.all_expected - 1);
+            if *expected == 0 {
+                self.expected.remove(node);
+            }
+        }
+    }
+
+    /// How many other nodes want, all together.
+    pub(super) fn all_expected(&self) -> usize {
+        self.all_expected
+    }
+
+    /// How many a node wants.
+    pub(super) fn expected(&self, node: &NodeId) -> usize {
+        self.expected.get(node).copied().unwrap_or_default()
+    }
+
+    /// How many are asked for here.
+    pub(super) fn asked(&self) -> usize {
+        self.wanted.len() - self.all_expected
+    }
+
+    /// One of the node that wants most, if that is more than so many.
+    pub(super) fn of_most(&self, more_than: usize) -> Option<Key> {
+        let (node, count) = self.expected.iter().max_by_key(|(_, count)| **count)?;
+        let of_node = || self.wanted.range((node.clone(), "".into())..).take_while(|((other, _), _)| other == node);
+        // Not one of which the connection is there already.
+        let waits = |wanted: &Wanted| matches!(wanted.purpose, Purpose::Function { .. }) && wanted.claimed.is_none();
+        if *count <= more_than {
+            return None;
+        }
+        of_node().find(|(_, wanted)| waits(wanted)).map(|(key, _)| key.clone())
+    }
+
+    /// The octets that are held for other nodes, about.
+    pub(in crate::node) fn held(&self) -> usize {
+        self.wanted.iter().map(|(key, wanted)| wanted.cost(key)).sum()
+    }
+
+    /// The same for one node.
+    pub(in crate::node) fn held_for(&self, node: &NodeId) -> usize {
+        if !self.expected.contains_key(node) {
+            return 0;
+        }
+        let of_node = self.wanted.range((node.clone(), "".into())..).take_while(|((other, _), _)| other == node);
+        of_node.map(|(key, wanted)| wanted.cost(key)).sum()
     }
 
     /// Takes one out, with what is dialled for it.
     fn remove(&mut self, key: &Key) -> Option<Wanted> {
         let wanted = self.wanted.remove(key)?;
+        self.count(&key.0, &wanted, false);
         if let Some(dial) = wanted.opening.as_ref().and_then(|opening| opening.current) {
             self.dials.remove(&dial);
         }

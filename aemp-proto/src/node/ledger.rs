@@ -1,0 +1,171 @@
+//! The memory that a node holds for its peers: how much, and who is given up when that is too much (`SEC-13`).
+
+use alloc::vec::Vec;
+
+use super::core::Core;
+use super::peer::{Peer, PeerState};
+use super::{Connection, ConnectionId, Node, NodeEvent, Refusal};
+
+/// How many octets a node holds, or may hold, for its peers.
+///
+/// What is counted is the memory that is allocated, within a factor of about 1.5. The node's own programs count only where they send more than goes
+/// out: what waits for others is in [`queues`](Self::queues).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// What waits to be sent. A peer for which much waits reads too slowly, or is sent too much.
+    pub queues: usize,
+    /// Packets that have not arrived whole, and what waits behind them.
+    pub packets: usize,
+    /// What others have set in the database, and what is watched of it.
+    pub database: usize,
+    /// Tables: peers and connections, watches, spawned ports, data connections that are expected.
+    pub tables: usize,
+}
+
+/// A kind of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MemoryKind {
+    /// What waits to be sent.
+    Queues,
+    /// Packets that have not arrived whole.
+    Packets,
+    /// The database.
+    Database,
+    /// Tables.
+    Tables,
+}
+
+impl Memory {
+    /// The shares of a ceiling for all together: three eighths for the database, a quarter each for queues and for packets, an eighth for tables.
+    ///
+    /// ```
+    /// use aemp_proto::node::Memory;
+    /// assert_eq!(Memory::of(1 << 30).packets, 256 << 20);
+    /// ```
+    pub const fn of(ceiling: usize) -> Self {
+        let eighth = ceiling / 8;
+        Memory { queues: 2 * eighth, packets: 2 * eighth, database: 3 * eighth, tables: eighth }
+    }
+
+    /// All of it.
+    pub const fn total(&self) -> usize {
+        self.queues.saturating_add(self.packets).saturating_add(self.database).saturating_add(self.tables)
+    }
+}
+
+/// 1 GiB.
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::of(1 << 30)
+    }
+}
+
+/// About what one entry of a table costs that is a tree, beside what is in it.
+const ENTRY: usize = 48;
+
+/// About what a port costs that was spawned, with code of usual size, beside its name, which is there twice.
+const SPAWNED: usize = 512;
+
+impl Node {
+    /// The octets that this node holds for its peers, all kinds together. Counting takes time: do not ask for each message.
+    pub fn held(&self) -> usize {
+        self.memory().total()
+    }
+
+    /// The same, by kind.
+    pub fn memory(&self) -> Memory {
+        let core = &self.core;
+        let connections: usize = self.connections.values().map(|connection| connection.cost()).sum();
+        let peers: usize = core.peers.iter().map(Peer::cost).sum();
+        let spawned = core.spawned_ports.len() * SPAWNED + 2 * core.spawned_ports.octets();
+        Memory {
+            queues: core.peers.iter().map(Peer::queue_capacity).sum(),
+            packets: self.unfinished,
+            database: core.global.held(),
+            tables: connections + peers + spawned + core.data.held(),
+        }
+    }
+
+    /// Notes how much a connection holds of what has not arrived whole. Too much for all together is the loss of the one that holds most.
+    pub(super) fn note_unfinished(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let held = connection.link.held();
+        self.unfinished = self.unfinished - connection.unfinished + held;
+        let grows = held > core::mem::replace(&mut connection.unfinished, held);
+        if grows && self.unfinished > self.core.config.memory.packets {
+            self.shed_packets();
+        }
+    }
+
+    fn shed_packets(&mut self) {
+        let share = self.core.config.memory.packets;
+        let mut holders: Vec<_> = self.connections.iter().map(|(id, connection)| (connection.unfinished, *id)).collect();
+        holders.sort_unstable();
+        while self.unfinished > share
+            && let Some((octets, id)) = holders.pop()
+            && octets > 0
+        {
+            if let Some(node) = self.connections.get(&id).and_then(|connection| connection.node.clone()) {
+                self.core.events.push_back(NodeEvent::GivenUp { node, kind: MemoryKind::Packets, octets });
+            }
+            let text = "unfinished packets take too much memory, and its packet takes most of that [SEC-13]";
+            self.gone(id, Refusal::OverLimit, text);
+        }
+    }
+}
+
+impl Connection {
+    /// About what a connection costs, beside what is unfinished.
+    fn cost(&self) -> usize {
+        size_of::<Connection>() + ENTRY + self.link.cost()
+    }
+}
+
+impl Peer {
+    /// What it costs to know of the node, without what waits for it.
+    fn cost(&self) -> usize {
+        /// About what it costs that the node is searched.
+        const SEARCHED: usize = 320;
+        let state = match &self.state {
+            PeerState::Up(up) => size_of_val(&**up),
+            PeerState::Connecting { .. } => SEARCHED,
+            PeerState::Unknown | PeerState::Lost => 0,
+        };
+        size_of::<Peer>() + state + ENTRY + 16 + self.node.as_str().len() + self.watches_cost()
+    }
+
+    /// What its watches on ports of this node cost.
+    fn watches_cost(&self) -> usize {
+        self.watched.len() * 5 * ENTRY
+    }
+}
+
+impl Core {
+    /// Gives up peers while too much waits for all of them together, or their tables are too large: first the one for which most is held.
+    pub(super) fn shed_load(&mut self) {
+        self.shed(self.config.memory.queues, MemoryKind::Queues, |_, peer| peer.waiting());
+        self.shed(self.config.memory.tables, MemoryKind::Tables, |core, peer| core.tables_of(peer));
+    }
+
+    /// What is given back when a peer is given up: what it has spawned stays, and has a bound of its own.
+    fn tables_of(&self, peer: &Peer) -> usize {
+        peer.watches_cost() + self.data.held_for(&peer.node)
+    }
+
+    fn shed(&mut self, share: usize, kind: MemoryKind, held: impl Fn(&Self, &Peer) -> usize) {
+        let mut all: usize = self.peers.iter().map(|peer| held(self, peer)).sum();
+        while all > share
+            && let Some(most) = (0..self.peers.len()).max_by_key(|&index| held(self, &self.peers[index]))
+        {
+            let (octets, node) = (held(self, &self.peers[most]), self.peers[most].node.clone());
+            all -= octets;
+            let text = match kind {
+                MemoryKind::Queues => "too much waits for all nodes together, and most of it for this one [SEC-13]",
+                _ => "the tables take too much memory, and what this node has asked for takes most of that [SEC-13]",
+            };
+            self.events.push_back(NodeEvent::GivenUp { node, kind, octets });
+            self.lose_peer(most, text);
+        }
+    }
+}
