@@ -3,8 +3,17 @@
 
 #![allow(unreachable_pub, reason = "it is a module of two kinds of programs")]
 
+#[path = "checks/heap.rs"]
+mod heap;
+#[path = "checks/node.rs"]
+mod node_checks;
+#[path = "checks/requests.rs"]
+mod requests;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use node_checks::node;
 
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::error::{ApiMisuse, Error};

@@ -8,7 +8,7 @@ import hashlib, json, pathlib, sys
 
 here = pathlib.Path(__file__).parent
 vectors = here.parent / "spec" / "vectors"
-targets = ["greeting_line", "authentication_line", "json", "cbor", "storable", "link"]
+targets = ["greeting_line", "authentication_line", "json", "cbor", "storable", "link", "node", "log_record", "suite"]
 longest = 4200  # octets of an input that is worth trying
 longest_kept = 200  # octets of one that is worth keeping for ever
 

@@ -91,6 +91,11 @@ fn links_hold_their_checks() {
 }
 
 #[test]
+fn nodes_hold_their_checks() {
+    replay("node", checks::node);
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_replay() {
     let names = |folder: PathBuf| {
         let mut names: Vec<_> = fs::read_dir(&folder)
@@ -102,8 +107,11 @@ fn every_target_has_a_corpus_and_a_replay() {
     };
     let targets = names(folder().join("fuzz_targets"));
     assert_eq!(names(folder().join("corpora")), targets);
-    let this = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora.rs")).expect("this file");
+    let tests: String = ["aemp-proto", "aemp-node", "conformance"]
+        .map(|package| folder().join("..").join(package).join("tests/corpora.rs"))
+        .map(|path| fs::read_to_string(path).expect("a file of tests"))
+        .concat();
     for target in targets {
-        assert!(this.contains(&format!("replay(\"{target}\", checks::{target})")), "{target} is not replayed");
+        assert!(tests.contains(&format!("replay(\"{target}\", checks::{target})")), "{target} is not replayed");
     }
 }

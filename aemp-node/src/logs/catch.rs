@@ -167,11 +167,8 @@ impl Follower {
 
     /// Takes in a record. What is none is nothing (`LOG-12`).
     fn take_in(&self, context: &Context<'_>, elements: Elements<'_>) {
-        if let Some(node) = context.source().cloned()
-            && let Ok((time, context, level, text)) = elements.rest::<(f64, String, i64, String)>()
-            && let Some(level) = LogLevel::from_wire(level)
-        {
-            self.tell(Record { node, time, context, level, text });
+        if let Some(record) = context.source().and_then(|node| Record::decode(node, elements)) {
+            self.tell(record);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aemp_proto::framing::Elements;
 use aemp_proto::names::NodeId;
 use thiserror::Error;
 
@@ -130,6 +131,14 @@ pub struct Record {
     pub level: LogLevel,
     /// What it says. It may have line ends and control characters in it.
     pub text: String,
+}
+
+impl Record {
+    /// Reads a record from the elements of a message that came from `node`; `None` if the message is no record (`LOG-12`).
+    pub fn decode(node: &NodeId, message: Elements<'_>) -> Option<Record> {
+        let (time, context, level, text) = message.rest::<(f64, String, i64, String)>().ok()?;
+        Some(Record { node: node.clone(), time, context, level: LogLevel::from_wire(level)?, text })
+    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub fn octets(notation: &Json) -> Result<Vec<u8>, String> {
         return unhex(digits);
     }
     if let Some(digits) = notation["repeat"].as_str() {
-        let mut all = unhex(digits)?.repeat(times(&notation["times"])?);
+        let repeated = unhex(digits)?;
+        let mut all = repeated.repeat(times(&notation["times"], repeated.len())?);
         match notation.get("then") {
             Some(Json::String(digits)) => all.extend(unhex(digits)?),
             Some(then) => all.extend(octets(then)?),
@@ -39,8 +40,18 @@ pub fn octets(notation: &Json) -> Result<Vec<u8>, String> {
     Ok(parts.iter().map(octets).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-fn times(times: &Json) -> Result<usize, String> {
-    times.as_u64().and_then(|times| times.try_into().ok()).ok_or_else(|| format!("{times} is no number of times"))
+/// How large what a notation stands for may be, in octets or values: a line of a few octets must not fill the memory.
+const LARGEST: usize = 1 << 27;
+
+/// How deep the values of a notation may be nested.
+const DEEPEST: usize = 1_000;
+
+/// A number of times for something of this size.
+fn times(times: &Json, size: usize) -> Result<usize, String> {
+    let number = times.as_u64().and_then(|times| usize::try_from(times).ok());
+    let number = number.ok_or_else(|| format!("{times} is no number of times"))?;
+    let is_small = number.checked_mul(size.max(1)).is_some_and(|all| all <= LARGEST);
+    if is_small { Ok(number) } else { Err(format!("{times} times {size} is too large: {LARGEST} is the most")) }
 }
 
 /// A value, also in the short forms of the vectors.
@@ -53,7 +64,10 @@ pub fn value(notation: &Json) -> Result<Value, String> {
             let mut values = Vec::new();
             for element in elements {
                 match element.get("repeated") {
-                    Some(repeated) => values.resize(values.len() + times(&element["times"])?, value(repeated)?),
+                    Some(repeated) => {
+                        let repeated = value(repeated)?;
+                        values.resize(values.len() + times(&element["times"], size(&repeated))?, repeated);
+                    }
                     None => values.push(value(element)?),
                 }
             }
@@ -77,7 +91,7 @@ fn marked(object: &Map<String, Json>) -> Result<Value, String> {
         return unhex(digits).map(Value::Bytes);
     }
     if let (Some(text), Some(number)) = (text("text"), object.get("times")) {
-        return Ok(Value::Text(text.repeat(times(number)?)));
+        return Ok(Value::Text(text.repeat(times(number, text.len())?)));
     }
     if let Some(Json::Object(members)) = object.get("map") {
         let members = members.iter().map(|(key, member)| Ok((key.clone(), value(member)?)));
@@ -85,7 +99,25 @@ fn marked(object: &Map<String, Json>) -> Result<Value, String> {
     }
     let depth = object.get("nested").ok_or_else(|| format!("no value is written so: {}", Json::from(object.clone())))?;
     let keys = object.get("keys").and_then(Json::as_array).cloned().unwrap_or_else(|| vec![Json::Null]);
-    nested(times(depth)?, &keys)
+    let depth = times(depth, 1)?;
+    if depth > DEEPEST || keys.is_empty() {
+        return Err(format!(
+            "{depth} levels with {} keys: {DEEPEST} levels are the most, and one key the least",
+            keys.len()
+        ));
+    }
+    nested(depth, &keys)
+}
+
+/// What a value comes to, in octets and values.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(octets) => octets.len(),
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Map(members) => members.iter().map(|(key, member)| key.len() + size(member)).sum(),
+        _ => 0,
+    }
 }
 
 fn nested(depth: usize, keys: &[Json]) -> Result<Value, String> {
