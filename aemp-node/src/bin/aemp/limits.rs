@@ -109,6 +109,16 @@ pub(crate) struct Limits {
     /// Memory that those entries may take [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_global_database: Option<usize>,
+    /// Node IDs of globals that may set as much as those two limits say, with `*` for any characters; all others may set what --max-entries and
+    /// --max-database say. Without it, they are the seeds of this node
+    #[arg(long, value_name = "PATTERN")]
+    trust_global: Vec<String>,
+    /// Families that one peer may watch [default: 10000]
+    #[arg(long, value_name = "NUMBER")]
+    max_watched: Option<usize>,
+    /// Global nodes that were lost and are remembered [default: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    max_lost: Option<usize>,
     /// Nodes that are searched at once [default: 10000]
     #[arg(long, value_name = "NUMBER")]
     max_searched: Option<usize>,
@@ -144,7 +154,10 @@ impl Limits {
         set(&mut database.slave.octets, self.max_database);
         set(&mut database.global.entries, self.max_global_entries);
         set(&mut database.global.octets, self.max_global_database);
+        set(&mut database.watched, self.max_watched);
+        set(&mut database.lost, self.max_lost);
         set(&mut database.searched, self.max_searched);
+        database.globals.clone_from(&self.trust_global);
     }
 }
 
