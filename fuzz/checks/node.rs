@@ -116,7 +116,7 @@ fn config(global: bool) -> NodeConfig {
     let mut config = link_config("node");
     (config.limits, config.send_limits) = (LIMITS, Limits { octets: 10_000, ..LIMITS });
     let mut config = NodeConfig::new(config);
-    (config.queue, config.queues, config.watches) = (16 << 20, 64 << 20, 50_000);
+    (config.queue, config.memory.queues, config.watches) = (16 << 20, 64 << 20, 50_000);
     (config.global, config.addresses) = (global, vec!["here:1".into()]);
     config
 }
