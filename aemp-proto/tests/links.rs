@@ -317,7 +317,7 @@ fn what_cannot_be_a_packet_is_refused_and_leaves_no_trace() {
     the message is too large to send: over a limit: a packet is nested deeper than 512 levels [LIMIT-3]
     the message is too large to send: over a limit: a packet has more than 100000 values [LIMIT-4]
     the message is too large to send: over a limit: a packet is longer than 1048576 octets [LIMIT-2]
-    a map key must be a text, a number, a bool or null
+    a map key must be a text, a number or a bool
     an array or a map has another length than its type said
     ");
     opener.send(&("p", 1)).expect("the link goes on");

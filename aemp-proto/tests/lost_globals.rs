@@ -94,7 +94,8 @@ fn a_global_that_was_shut_down_is_tried_for_a_time_and_then_no_more() {
     let fired = watch_node(&mut world, 1, "u");
     world.run_for(Duration::from_millis(2200));
     let [Value::Array(reasons)] = &heard(&fired)[..] else { panic!("FIND-6") };
-    assert_eq!(reasons[2], "connect timeout".into(), "FIND-5");
+    let text = reasons[2].text().expect("a text");
+    assert!(text.starts_with("connect timeout"), "FIND-5: {text}");
     world.run_for(Duration::from_secs(115));
     let all = tries(&world, 1, 2);
     assert!((soon + 4..soon + 14).contains(&all), "GLOBAL-19, GLOBAL-20: {all} tries");

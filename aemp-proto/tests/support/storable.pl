@@ -151,7 +151,7 @@ sub images {
     # Each array has two references to the one before.
     my $bomb = [0];
     $bomb = [$bomb, $bomb] for 1 .. 60;
-    line('2 to the power of 60 values', packet(nfreeze $bomb), 'refused LIMIT-4');
+    line('2 to the power of 60 values', packet(nfreeze $bomb), 'refused STORABLE-19');
     my $long = 'x' x 1_000_000;
     line('a million octets, a hundred times', packet(nfreeze [map { \$long } 1 .. 100]), 'refused LIMIT-2');
 }
