@@ -82,7 +82,7 @@ fn packets(framing: Framing, octets: &[u8]) {
         let mut once_more = Vec::new();
         framing.encode(&settled, &Limits::default(), &mut once_more).expect("it was a packet");
         assert_eq!(again, once_more);
-        for to in Framing::DEFAULT {
+        for to in Framing::ALL {
             let mut relayed = Vec::new();
             let packet = Packet::parse(framing, &packet, &LIMITS).expect("it was found");
             packet.relay(to, &Limits::default(), &mut relayed).expect("it is small");

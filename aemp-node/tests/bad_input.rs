@@ -24,6 +24,7 @@ use vectors::{Octets, Verdict, cases};
 fn config(id: &str) -> Config {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
     config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
+    config.node.link.framings = Framing::ALL.into();
     config
 }
 

@@ -32,7 +32,7 @@ fn logged(arguments: &[&str]) -> (Running, String) {
 fn the_signal_hup_ends_no_node() {
     let (mut running, address) = logged(&[]);
     running.signal("HUP");
-    told(&mut running, "has nothing read again");
+    told(&mut running, "does not change the secret");
     let got = output(&mut aemp(&["cal", "--seed", &address, "seed#echo", "hello"]));
     assert_eq!(text(&got.stdout), "[\"hello\"]\n", "{}", text(&got.stderr));
 }

@@ -249,6 +249,7 @@ impl Node {
             let (core, peer) = (&mut self.core, connection.peer);
             if peer.is_some_and(|index| core.peers[index].is_paused()) {
                 connection.link.postpone(input);
+                self.note_unfinished(id);
                 return self.turn_ends(id);
             }
             if peer.is_none() && !input.is_empty() {

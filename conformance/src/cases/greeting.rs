@@ -13,7 +13,7 @@ use crate::subject::Level::{Node, Simple, Transport};
 use crate::test::Test;
 
 /// What a client of level *simple* takes as well. Each of them comes up, and an echo is answered.
-const TAKEN: &[Attempt; 18] = &[
+const TAKEN: &[Attempt; 17] = &[
     Attempt {
         name: "greeting/cr-lf",
         proves: &["CONN-4", "CONN-9"],
@@ -126,15 +126,6 @@ const TAKEN: &[Attempt; 18] = &[
         about: "A node ID with every kind of character that is allowed is taken: blanks, `/`, `%`, quotes, other scripts.",
         act: |peer| {
             peer.greets.node += "/a b%3b\"'\\=,|\u{e4}\u{65e5}\u{1f600}";
-            peer.handshake()
-        },
-    },
-    Attempt {
-        name: "greeting/longest-node-id",
-        proves: &["GREET-1"],
-        about: "A node ID of 256 octets is taken.",
-        act: |peer| {
-            peer.greets.node = filled(&peer.greets.node, 256);
             peer.handshake()
         },
     },

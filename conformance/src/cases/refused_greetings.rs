@@ -3,7 +3,7 @@
 use aemp_proto::line::MAX_LINE;
 
 use super::attempt::{Attempt, accepted, accepting, hears_out, opened};
-use super::greeting::{filled, own_node_id};
+use super::greeting::own_node_id;
 use crate::case::{Case, End};
 use crate::failure::Step;
 use crate::peer::Peer;
@@ -12,7 +12,7 @@ use crate::subject::Level::Transport;
 use crate::test::Test;
 
 /// Each of them must be closed.
-const REFUSED: &[Attempt; 39] = &[
+const REFUSED: &[Attempt; 38] = &[
     refused("greeting/line-too-long", &["CONN-6"], "A first line of 4097 octets with its line end is refused.", |peer| {
         let line = first(peer);
         let filled = line.len() + ";long=".len();
@@ -127,10 +127,6 @@ const REFUSED: &[Attempt; 39] = &[
     refused("greeting/hash-in-node-id", &["GREET-8"], "A node ID with `#` is refused.", |peer| node(peer, "some#body")),
     refused("greeting/control-in-node-id", &["GREET-8"], "A node ID with a control character is refused.", |peer| {
         node(peer, "some\u{7f}body")
-    }),
-    refused("greeting/node-id-too-long", &["GREET-25"], "A node ID of 257 octets is refused.", |peer| {
-        let long = filled(&peer.greets.node, 257);
-        node(peer, &long)
     }),
     refused("greeting/own-node-id", &["GREET-9"], "The node's own ID is refused.", |peer| {
         peer.greets.node = own_node_id(peer)?;

@@ -155,21 +155,14 @@ const OTHERS: &[Case] = &[
         "tls/bound-token-as-client",
         &["AUTH-27", "AUTH-28", "AUTH-29"],
         "Where both sides announce it, tokens stand over what only this TLS connection has; the suite is the TLS client.",
-        |t| bound(t, Client, true),
+        |t| bound(t, Client),
     )
     .allows(&["bound", "not announced"]),
     other(
         "tls/bound-token-as-server",
         &["AUTH-27", "AUTH-28", "AUTH-29"],
         "Where both sides announce it, tokens stand over what only this TLS connection has; the suite is the TLS server.",
-        |t| bound(t, Server, true),
-    )
-    .allows(&["bound", "not announced"]),
-    other(
-        "tls/unbound-token",
-        &["AUTH-27"],
-        "Where both sides announce that, a token that is not bound to the TLS connection is refused.",
-        |t| bound(t, Client, false),
+        |t| bound(t, Server),
     )
     .allows(&["bound", "not announced"]),
     other(
@@ -388,7 +381,7 @@ fn authenticates_as(t: &mut Test<'_>, spoil: fn(&str) -> String) -> Step {
 }
 
 /// A handshake between two sides that announce that they bind tokens to TLS; with a token of the suite that is bound, or not.
-fn bound(t: &mut Test<'_>, part: Part, binds: bool) -> Step {
+fn bound(t: &mut Test<'_>, part: Part) -> Step {
     let certificates = t.certificates()?;
     let mut peer = on(t, Network::Shared)?;
     prepare(&mut peer, part)?;
@@ -399,13 +392,8 @@ fn bound(t: &mut Test<'_>, part: Part, binds: bool) -> Step {
     peer.greet();
     let secured = peer.secure(part, Some(&certificates.shared), BOTH)?;
     secured.map_err(|failure| Failure::wrong("TLS", failure).breaks("TLS-2"))?;
-    peer.binds = binds;
-    if binds || !announced {
-        authenticated(&mut peer)?;
-        return peer.probe();
-    }
-    peer.authenticate()?;
-    peer.expect_end()
+    authenticated(&mut peer)?;
+    peer.probe()
 }
 
 fn opens(t: &mut Test<'_>, part: Part, presents: fn(&Certificates) -> &Identity) -> Step {

@@ -77,6 +77,7 @@ fn config() -> Result<Config, Refusal> {
     let node = NodeId::new("codec").map_err(|error| Refusal::Error(error.to_string()))?;
     let mut config = Config::new(node);
     (config.send, config.accept) = (METHODS.into(), METHODS.into());
+    config.framings = Framing::ALL.into();
     Ok(config)
 }
 

@@ -50,8 +50,6 @@ pub struct Peer {
     pub sends: Framing,
     /// Whether this side writes text in cbor as byte strings, as nodes of the reference do.
     pub octets: bool,
-    /// Whether tokens are bound to TLS where both sides announce that [AUTH-27].
-    pub binds: bool,
     /// The framing in which the node under test sends, when its authentication line was read.
     pub receives: Option<Framing>,
     stream: Box<dyn Stream>,
@@ -80,7 +78,6 @@ impl Peer {
             greeting: None,
             sends: Framing::Json,
             octets: false,
-            binds: true,
             receives: None,
             stream: Box::new(stream),
             number,
@@ -261,7 +258,7 @@ impl Peer {
     fn last_line(&self, receiver: &[Vec<u8>; 2]) -> Vec<u8> {
         let announced = self.greeting.as_ref().is_some_and(|greeting| greeting.says("exporter"))
             && self.greets.keys.iter().any(|key| key == "exporter=1");
-        match self.stream.exporter().filter(|_| self.binds && announced) {
+        match self.stream.exporter().filter(|_| announced) {
             Some(exporter) => [&receiver[1][..], b"\n", crate::hex::hex(&exporter).as_bytes()].concat(),
             None => receiver[1].clone(),
         }
