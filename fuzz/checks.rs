@@ -13,6 +13,7 @@ mod requests;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[allow(unused_imports, reason = "not every program replays this one")]
 pub use node_checks::node;
 
 use aemp_proto::auth::{Method, Secret};

@@ -286,7 +286,7 @@ fn a_node_sets_only_families_that_it_may_set_and_can_always_be_found() {
     assert_eq!(keys(&mut world, "jobs"), ["of-1", "of-2"]);
     // SEC-12, DB-2
     assert_eq!(keys(&mut world, "other"), ["of-2"]);
-    let told: Vec<_> = denied(&mut world, 0).into_iter().map(|(node, what, name)| (node, what, name)).collect();
+    let told: Vec<_> = denied(&mut world, 0);
     assert_eq!(told, ["other", "'l"].map(|name| ("a".to_owned(), Denied::Set, name.to_owned())));
     // It is found all the same, and so is b.
     let got = log();

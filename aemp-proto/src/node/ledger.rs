@@ -145,7 +145,7 @@ impl Core {
     /// Gives up peers while too much waits for all of them together, or their tables are too large: first the one for which most is held.
     pub(super) fn shed_load(&mut self) {
         self.shed(self.config.memory.queues, MemoryKind::Queues, |_, peer| peer.waiting());
-        self.shed(self.config.memory.tables, MemoryKind::Tables, |core, peer| core.tables_of(peer));
+        self.shed(self.config.memory.tables, MemoryKind::Tables, Self::tables_of);
     }
 
     /// What is given back when a peer is given up: what it has spawned stays, and has a bound of its own.

@@ -105,7 +105,7 @@ impl Core {
         };
         let timer = self.after(time, None, Box::new(task));
         let wanted = Wanted { purpose, port, timer, opening: None, claimed: None };
-        self.data.insert(key.clone(), wanted);
+        self.data.insert(key, wanted);
     }
 
     /// Has the other node open a data connection to this one.

@@ -113,7 +113,7 @@ impl Table {
         self.wanted.contains_key(key)
     }
 
-    pub(super) fn insert(&mut self, key: Key, wanted: Wanted) {
+    pub(super) fn insert(&mut self, key: &Key, wanted: Wanted) {
         self.count(&key.0, &wanted, true);
         let before = self.wanted.insert(key.clone(), wanted);
         before.iter().for_each(|before| self.count(&key.0, before, false));

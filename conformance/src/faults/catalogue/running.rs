@@ -13,6 +13,11 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new(super::NOTHING, |_| Fault::default()),
     Entry::new("accepts cleartext without being asked", |_| Fault::start(|start| start.allow.push("cleartext".into()))),
     Entry::new("accepts tls_anon without being asked", |_| Fault::start(|start| start.allow.push("tls_anon".into()))),
+    Entry::new("makes up a secret where it was told none", |_| {
+        Fault::start(|start| {
+            start.secret.get_or_insert_with(|| "made up".into());
+        })
+    }),
     Entry::new("has no limits", |_| Fault::start(|start| start.limits = Limits::default())),
     Entry::new("lets a handshake take forever", |_| Fault::start(|start| start.timeouts.handshake = FOREVER)),
     Entry::new("waits forever for a silent peer", |_| Fault::start(|start| start.timeouts.silence = FOREVER)),
