@@ -153,7 +153,7 @@ sub images {
     $bomb = [$bomb, $bomb] for 1 .. 60;
     line('2 to the power of 60 values', packet(nfreeze $bomb), 'refused STORABLE-19');
     my $long = 'x' x 1_000_000;
-    line('a million octets, a hundred times', packet(nfreeze [map { \$long } 1 .. 100]), 'refused LIMIT-2');
+    line('a million octets, a hundred times', packet(nfreeze [map { \$long } 1 .. 100]), 'refused STORABLE-19');
 }
 
 if (($ARGV[0] // '') eq 'images') {
