@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "it is a module of two kinds of programs")]
 
 #[path = "checks/heap.rs"]
-mod heap;
+pub mod heap;
 #[path = "checks/node.rs"]
 mod node_checks;
 #[path = "checks/requests.rs"]

@@ -1,4 +1,4 @@
-//! What a thread takes from the heap, counted where it is taken.
+//! Counts the memory that a thread takes from the heap.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -6,15 +6,23 @@ use std::cell::Cell;
 struct Counting;
 
 thread_local! {
-    /// Octets that were taken, ever.
+    /// Bytes that were taken, ever.
     static TOTAL: Cell<usize> = const { Cell::new(0) };
-    /// Octets that were taken and not given back. What another thread gives back counts there.
+    /// Bytes that were taken and not given back. Memory that another thread gives back counts there.
     static TAKEN: Cell<isize> = const { Cell::new(0) };
+    /// The same, with the bytes that an allocator adds.
+    static ROUNDED: Cell<isize> = const { Cell::new(0) };
+}
+
+/// The bytes that an allocation takes: a word stands before it, and its size is a multiple of 16, and 32 at least.
+fn rounded(size: usize) -> isize {
+    if size == 0 { 0 } else { (size + 8).next_multiple_of(16).max(32) as isize }
 }
 
 fn count(taken: usize, given_back: usize) {
     TOTAL.set(TOTAL.get() + taken);
     TAKEN.set(TAKEN.get() + taken as isize - given_back as isize);
+    ROUNDED.set(ROUNDED.get() + rounded(taken) - rounded(given_back));
 }
 
 // SAFETY: every call goes to the system's allocator unchanged; the counters are beside it, and need no allocation.
@@ -41,12 +49,24 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The octets that this thread has taken so far, those that it gave back included.
+/// Returns the bytes that this thread has taken so far, those that it gave back included.
 pub fn total() -> usize {
     TOTAL.get()
 }
 
-/// The octets that this thread has taken and not given back.
+/// Returns the bytes that this thread has taken and not given back.
 pub fn taken() -> isize {
     TAKEN.get()
+}
+
+/// Returns the bytes that this thread has taken since [`taken`] was `before`, and not given back.
+#[allow(dead_code, reason = "not every program needs it")]
+pub fn since(before: isize) -> usize {
+    usize::try_from(taken() - before).unwrap_or_default()
+}
+
+/// Returns the bytes that this thread has taken and not given back, with those that an allocator adds to each allocation.
+#[allow(dead_code, reason = "not every program needs it")]
+pub fn held() -> isize {
+    ROUNDED.get()
 }
