@@ -135,7 +135,7 @@ async fn what_is_sent_is_what_arrives_while_messages_pass() {
     }
 }
 
-/// `cargo test --release -p aemp-node --test data_volume -- --ignored --nocapture` prints how fast that was.
+/// `cargo test --release -p aemp-node --test api data_volume -- --ignored --nocapture` prints how fast that was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it takes a while"]
 async fn a_gibibyte_is_what_arrives_while_messages_pass() {

@@ -3,7 +3,7 @@
 //! any time is checked throughout; once all has healed, what section 8.9 of the specification promises must hold.
 //!
 //! Some nodes of ours talk as much as the reference does, too, which repeats itself. A failing number replays exactly: `SEED=number cargo
-//! test -p aemp-proto --test networks`. More numbers than the usual: `SEEDS=count`, best with `--release`.
+//! test -p aemp-proto --test api networks`. More numbers than the usual: `SEEDS=count`, best with `--release`.
 
 use std::time::Duration;
 

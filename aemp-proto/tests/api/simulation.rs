@@ -1,7 +1,7 @@
 //! Networks that are drawn from a number: latency, cuts, crashes, slow readers, simultaneous connects, with a peer among them that behaves
 //! as the Perl reference does, and with one that means harm. What the specification promises in section 7.7 is checked throughout.
 //!
-//! A failing number replays exactly: `SEED=number cargo test -p aemp-proto --test simulation`. More numbers than usual:
+//! A failing number replays exactly: `SEED=number cargo test -p aemp-proto --test api simulation`. More numbers than usual:
 //! `SEEDS=count`, best with `--release`.
 
 use std::time::Duration;
