@@ -18,7 +18,6 @@ mod harmless;
 mod hidden;
 mod hosts;
 mod live;
-mod logs;
 mod logs_programs;
 mod network;
 mod node_api;

@@ -1,11 +1,14 @@
-//! Log catching: the records of a node for whoever asks, and those of a network for us.
+//! Log catching: the records of a node for those who ask, and those of a network for us.
+//!
+//! It is a program of its own: these tests see all that the nodes of their process log.
+
+#[path = "api/support/mod.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::support::attacker::Attacker;
-use crate::support::{SECRET, free_address};
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
@@ -13,6 +16,8 @@ use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{CAUGHT, CaughtLogs, Config, LogLayer, LogLevel, Node};
 use serde_json::json;
+use support::attacker::Attacker;
+use support::{SECRET, free_address};
 use tracing::Metadata;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
