@@ -19,7 +19,7 @@
 //! # Ok::<(), aemp_proto::permissions::PatternError>(())
 //! ```
 //!
-//! What a node is called is only as true as its certificate: see chapter 11 of the specification (`SEC-4`, `SEC-12`).
+//! What a node is called is only as true as its certificate: see chapter 12 of the specification (`SEC-4`, `SEC-12`).
 
 use alloc::boxed::Box;
 use alloc::string::String;

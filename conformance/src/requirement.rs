@@ -23,7 +23,7 @@ pub struct Requirement {
     pub sentence: String,
     /// How strongly it binds.
     pub strength: Strength,
-    /// The file of the chapter, such as `2-greeting.md`.
+    /// The file of the chapter, such as `02-greeting.md`.
     pub chapter: &'static str,
     /// The heading of the chapter, such as `2. Connection and greeting`.
     pub heading: &'static str,
@@ -35,8 +35,8 @@ macro_rules! chapters {
 
 /// The chapters that bind, in their order.
 pub const CHAPTERS: &[(&str, &str)] = &chapters!(
-    "2-greeting.md" "3-tls.md" "4-authentication.md" "5-framings.md" "6-messages.md" "7-node-protocol.md"
-    "8-global-protocol.md" "9-logs.md" "9-data-connections.md" "10-limits.md" "11-security.md"
+    "02-greeting.md" "03-tls.md" "04-authentication.md" "05-framings.md" "06-messages.md" "07-node-protocol.md"
+    "08-global-protocol.md" "09-logs.md" "10-data-connections.md" "11-limits.md" "12-security.md"
 );
 
 static ALL: LazyLock<BTreeMap<String, Requirement>> = LazyLock::new(|| {

@@ -1,4 +1,4 @@
-//! Data connections (chapter 9 of the specification): streams of octets between programs, beside the messages.
+//! Data connections (chapter 10 of the specification): streams of octets between programs, beside the messages.
 
 mod connect;
 mod listener;

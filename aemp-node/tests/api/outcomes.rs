@@ -21,7 +21,7 @@ struct Table {
 
 /// The tables of chapter 3, in their order: what becomes of two ways to authenticate, and in what each side sends.
 fn tables() -> [Table; 2] {
-    let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/3-tls.md")).expect("chapter 3");
+    let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/03-tls.md")).expect("chapter 3");
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let lines: Vec<_> = spec.lines().collect();
     let tables = lines.chunk_by(|one, other| one.starts_with('|') == other.starts_with('|'));

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Framing, storable};
 use crate::error::{Error, LimitExceeded};
 
-/// What one packet may cost, received or sent (section 10.1 of the specification).
+/// What one packet may cost, received or sent (section 11.1 of the specification).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of one packet, 64 MiB by default (`LIMIT-2`). Bounds what a link keeps of an incomplete packet.

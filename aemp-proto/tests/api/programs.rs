@@ -122,7 +122,7 @@ fn the_python_script_of_the_specification_talks_to_the_listener() {
 fn the_script_in_the_specification_is_the_one_that_is_tested() {
     let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec");
     let read = |name: &str| std::fs::read_to_string(spec.join(name)).expect("a part of the specification");
-    assert!(read("12-minimal.md").contains(&format!("```python\n{}```", read("minimal.py"))));
+    assert!(read("13-minimal.md").contains(&format!("```python\n{}```", read("minimal.py"))));
     let lines = read("minimal.py").lines().filter(|line| !line.trim().is_empty()).count();
     assert!(lines < 30, "{lines} lines are not about twenty");
 }

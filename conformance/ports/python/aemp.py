@@ -29,7 +29,7 @@ import traceback
 
 VERSION = "0.1"
 LINE_LIMIT = 4096                                        # octets, with the line end [CONN-5]
-PACKET_LIMITS = {"octets": 1 << 20, "depth": 512, "values": 100_000}    # the least that a receiver may have (section 10.1)
+PACKET_LIMITS = {"octets": 1 << 20, "depth": 512, "values": 100_000}    # the least that a receiver may have (section 11.1)
 
 
 class Fault(Exception):
@@ -821,7 +821,7 @@ def report(text):
     sys.stderr.write("".join(character if character.isprintable() else "?" for character in text[:500]) + "\n")
 
 
-# ---- connections (chapters 2, 4, 5 and 10): one transport connection, from its first octet to its last ----
+# ---- connections (chapters 2, 4, 5 and 11): one transport connection, from its first octet to its last ----
 
 class Connection:
     """The state is that of the table in section 2.5; what concerns more than one connection is for the node to decide."""

@@ -1,4 +1,4 @@
-//! Chapter 9: data connections.
+//! Chapter 10: data connections.
 
 mod asking;
 mod failing;

@@ -1,4 +1,4 @@
-//! Chapter 10: the limits of packets.
+//! Chapter 11: the limits of packets.
 
 use std::time::Duration;
 

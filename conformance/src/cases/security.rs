@@ -1,4 +1,4 @@
-//! Chapter 11: what strangers and eavesdroppers try, and changing secrets.
+//! Chapter 12: what strangers and eavesdroppers try, and changing secrets.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Chapter 10: what limits a handshake, and what is kept from a stranger.
+//! Chapter 11: what limits a handshake, and what is kept from a stranger.
 
 use std::time::Duration;
 

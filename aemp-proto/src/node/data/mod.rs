@@ -1,4 +1,4 @@
-//! Data connections (chapter 9 of the specification): streams of octets between two nodes, over connections of their own.
+//! Data connections (chapter 10 of the specification): streams of octets between two nodes, over connections of their own.
 //!
 //! The node says when a connection is to be opened and whose it is; once it is handed over, nothing of it comes here any more.
 
