@@ -826,7 +826,7 @@ function readTls({ certificate, authorities, trust, bind_names: bindNames, plain
       minVersion: "TLSv1.2", // [TLS-10]
       requestCert: true, // [TLS-9]
       rejectUnauthorized: false, // `checkCertificate` decides
-      checkServerIdentity: () => undefined, // names mean nothing (section 3.1)
+      checkServerIdentity: () => undefined, // names mean nothing (section 3.2)
     },
   };
 }
