@@ -8,7 +8,7 @@ import hashlib, json, pathlib, sys
 
 here = pathlib.Path(__file__).parent
 vectors = here.parent / "spec" / "vectors"
-targets = ["greeting_line", "authentication_line", "json", "cbor", "storable", "link", "node", "log_record", "suite"]
+targets = ["greeting_line", "authentication_line", "json", "cbor", "storable", "link", "node", "log_record", "suite", "permissions"]
 longest = 4200  # octets of an input that is worth trying
 longest_kept = 200  # octets of one that is worth keeping for ever
 
@@ -30,6 +30,7 @@ def cases(name):
 
 def seeds():
     """Pairs of a target and an input."""
+    yield "permissions", (here.parent / "docs" / "permissions.toml").read_bytes()
     for case in cases("greeting-lines.json"):
         yield "greeting_line", octets(case["line"])
     for case in cases("lines.json"):
