@@ -462,6 +462,11 @@ impl Run<'_> {
         );
         let most = KEPT * (came + local) + sent + calls * CALL + START;
         assert!(kept <= most as isize, "{kept} octets are kept for {came} that came");
+        // What the node counts is what it holds: all but what its own code has asked for, and what is there from the start.
+        let held = self.node.held();
+        let most = held + held / 2 + 3 * local + calls * CALL + START;
+        assert!(kept <= most as isize, "{kept} octets are kept, and {held} are counted");
+        assert!(held <= KEPT * (came + local) + sent + START, "{held} octets are counted for {came} that came");
     }
 
     /// All leave, and time passes: what is kept is little.

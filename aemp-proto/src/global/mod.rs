@@ -102,6 +102,8 @@ struct Peer {
     /// It is a seed node.
     is_seed: bool,
     watches: BTreeSet<Name>,
+    /// What these cost in memory, in octets.
+    watching: usize,
     /// What it may set.
     rights: Rights,
 }
@@ -133,6 +135,13 @@ pub struct Global {
     /// Work that was done beside that of the shards, in units.
     work: u64,
     outputs: VecDeque<Output>,
+}
+
+/// What a family costs that one peer watches, in octets: its name, and the places where it stands.
+fn watch_cost(family: &str) -> usize {
+    /// Places in the peer's set and in the map of all watchers, and a set of watchers with one in it.
+    const PLACES: usize = 330;
+    PLACES + family.len()
 }
 
 impl Global {
@@ -194,6 +203,11 @@ impl Global {
     /// The octets that this node holds of the database for others, and in its views.
     pub fn held(&self) -> usize {
         self.shards.octets() + self.views.octets() + self.readings.octets()
+    }
+
+    /// The octets that the families cost that a peer watches.
+    pub fn watching(&self, node: &NodeId) -> usize {
+        self.peers.get(node).map_or(0, |peer| peer.watching)
     }
 
     /// The work that was done since the start, in units: about one for each octet that is read, walked or copied, and 16 for each operation on a
@@ -327,6 +341,7 @@ impl Global {
         if core::mem::replace(&mut peer.is_global, true) || !self.is_global {
             return;
         }
+        peer.watching = 0;
         let watches = core::mem::take(&mut peer.watches);
         self.forget_watches(from, watches);
         self.jobs.forget_contents(from, None);
@@ -454,7 +469,9 @@ impl Global {
             return self.send(node, Request::Contents(Change::new(&family)));
         }
         let Some(peer) = self.peers.get_mut(node) else { return };
-        peer.watches.insert(family.clone());
+        if peer.watches.insert(family.clone()) {
+            peer.watching += watch_cost(&family);
+        }
         if peer.watches.len() > self.limits.watched {
             return self.outputs.push_back(Output::Broken(node.clone(), "it watches too many families"));
         }
@@ -464,7 +481,9 @@ impl Global {
 
     fn unwatched_by(&mut self, node: &NodeId, family: Name) {
         if let Some(peer) = self.peers.get_mut(node) {
-            peer.watches.remove(&family);
+            if peer.watches.remove(&family) {
+                peer.watching -= watch_cost(&family);
+            }
         }
         self.jobs.forget_contents(node, Some(&family));
         self.forget_watches(node, [family].into());

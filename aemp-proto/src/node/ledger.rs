@@ -77,7 +77,7 @@ impl Node {
     pub fn memory(&self) -> Memory {
         let core = &self.core;
         let connections: usize = self.connections.values().map(|connection| connection.cost()).sum();
-        let peers: usize = core.peers.iter().map(Peer::cost).sum();
+        let peers: usize = core.peers.iter().map(|peer| peer.cost() + core.global.watching(&peer.node)).sum();
         let spawned = core.spawned_ports.len() * SPAWNED + 2 * core.spawned_ports.octets();
         Memory {
             queues: core.peers.iter().map(Peer::queue_capacity).sum(),
@@ -150,7 +150,7 @@ impl Core {
 
     /// What is given back when a peer is given up: what it has spawned stays, and has a bound of its own.
     fn tables_of(&self, peer: &Peer) -> usize {
-        peer.watches_cost() + self.data.held_for(&peer.node)
+        peer.watches_cost() + self.global.watching(&peer.node) + self.data.held_for(&peer.node)
     }
 
     fn shed(&mut self, share: usize, kind: MemoryKind, held: impl Fn(&Self, &Peer) -> usize) {

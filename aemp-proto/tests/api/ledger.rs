@@ -240,6 +240,14 @@ fn what_is_counted_is_what_is_allocated_within_a_factor_of_one_and_a_half() {
     let packet = unfinished(20_000_000);
     let packets = compare(&mut stage, |stage| stage.give(&peer, &packet));
     is_near("a packet", packets);
+    let mut stage = Stage::new(NodeConfig { global: true, ..node_config("node") });
+    let mut peer = stage.peer("peer");
+    let families = compare(&mut stage, |stage| {
+        for number in 0..5000 {
+            say(stage, &mut peer, &["".into(), "g_mon1".into(), format!("f{number:0200}").into()]);
+        }
+    });
+    is_near("watched families", families);
 }
 
 #[test]
@@ -262,4 +270,21 @@ fn tables_have_a_share_and_who_fills_them_is_given_up() {
     stage.tick();
     assert_eq!(stage.given_up(), [("greedy".to_owned(), MemoryKind::Tables)], "SEC-13");
     assert_eq!((stage.node.watched(), stage.answers(&mut honest, "honest")), (1, true));
+}
+
+#[test]
+fn families_that_are_watched_count_as_tables() {
+    let _alone = ALONE.lock();
+    let memory = Memory { tables: 500_000, ..Memory::default() };
+    let mut stage = Stage::new(NodeConfig { memory, global: true, ..node_config("node") });
+    let (mut honest, mut greedy) = (stage.peer("honest"), stage.peer("greedy"));
+    honest.link.send(&("", "g_mon1", "f")).expect("it is up");
+    stage.exchange(&mut honest);
+    for number in 0..5_000 {
+        greedy.link.send(&("", "g_mon1", format!("f{number}"))).expect("it is up");
+    }
+    stage.exchange(&mut greedy);
+    stage.tick();
+    assert_eq!(stage.given_up(), [("greedy".to_owned(), MemoryKind::Tables)], "SEC-13");
+    assert!(stage.answers(&mut honest, "honest"));
 }
