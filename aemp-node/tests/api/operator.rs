@@ -110,3 +110,30 @@ fn an_entry_is_set_in_the_name_of_another_node_only_if_that_does_it() {
     assert_eq!(set.status.code(), Some(1));
     assert!(text(&set.stderr).contains("seed has not done it"), "{}", text(&set.stderr));
 }
+
+/// A node that starts with an ID that is taken: how it ends, and the last line that it says.
+fn ends_because_its_id_is_taken(arguments: &[&str]) {
+    let mut second = Running::start(aemp(arguments).stderr(Stdio::piped()));
+    let last = told(&mut second, "aemp: ");
+    assert!(last.contains("another node has the ID "), "{last}");
+    assert_eq!(second.ends(), Some(1), "{last}");
+}
+
+#[test]
+fn a_node_ends_when_another_one_of_its_network_has_its_id() {
+    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    let worker = ["run", "--node-id", "worker", "--bind", "127.0.0.1:0", "--seed", &address];
+    let mut first = Running::start(&mut aemp(&[&worker[..], &["--service", "echo"]].concat()));
+    assert!(first.line().starts_with("ready worker "));
+    let call = |name: &str| output(&mut aemp(&["cal", "--wait", "20", "--seed", &address, name, "hello"]));
+    assert_eq!(text(&call("worker#echo").stdout), "[\"hello\"]\n");
+    ends_because_its_id_is_taken(&worker);
+    assert_eq!(text(&call("worker#echo").stdout), "[\"hello\"]\n", "the first one goes on");
+}
+
+#[test]
+fn a_node_ends_when_its_seed_has_its_id() {
+    let (_seed, address) = seed("127.0.0.1:0", &[]);
+    ends_because_its_id_is_taken(&["run", "--node-id", "seed", "--seed", &address]);
+    ends_because_its_id_is_taken(&["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--seed", &address]);
+}

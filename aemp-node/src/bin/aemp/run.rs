@@ -200,16 +200,18 @@ fn permissions_in(file: &Path) -> Result<Permissions, Failure> {
     permissions::from_toml(&text).map_err(|error| failed(&error))
 }
 
-/// Waits for a reason why this node can never join its network: that another node has its ID. Otherwise it goes on trying.
+/// Waits for a reason why this node can never join its network: another node has its ID. Otherwise it goes on trying.
 async fn never_joins(node: &Node, config: &Config) -> Failure {
     /// How long to try before asking whether it is the ID.
     const PATIENCE: Duration = Duration::from_secs(5);
+    /// What the seeds of a node say whose ID is taken, or seem to say: the first one may be this node itself, the second one may have another cause.
+    const SIGNS: [&str; 2] = ["the peer has our own node ID", "does not want this node"];
     let id = node.id();
     loop {
         let why = match node.joined(PATIENCE).await {
             Ok(()) | Err(JoinError::Stopped(_)) => return std::future::pending().await,
-            Err(JoinError::TimedOut { why, .. }) if why.contains("does not want this node") => {
-                match answers(config, id).await {
+            Err(JoinError::TimedOut { why, .. }) if SIGNS.iter().any(|sign| why.contains(sign)) => {
+                match another_answers(node, config).await {
                     true => format!("it answers in the network of {}", config.seeds.join(", ")),
                     false => continue,
                 }
@@ -221,18 +223,23 @@ async fn never_joins(node: &Node, config: &Config) -> Failure {
     }
 }
 
-/// Whether a node answers under this ID, as another one of the network sees it. Those who refuse a node do not say why: where its ID is taken, the
-/// same credentials with another one get in.
-async fn answers(config: &Config, id: &NodeId) -> bool {
+/// Returns whether another node answers under the ID of this one. Nodes that refuse a node do not say why, so a second node with the same credentials and
+/// an ID of its own asks. It asks a port of this node that no other node has: where that answers, the seeds lead to this node itself.
+async fn another_answers(node: &Node, config: &Config) -> bool {
     const PATIENCE: Duration = Duration::from_secs(5);
-    let Ok(probe) = expand(&format!("{id}/%u")).and_then(|id| NodeId::new(&id).map_err(Failure::usage)) else {
+    let Ok(asking) = expand(&format!("{}/%u", node.id())).and_then(|id| NodeId::new(&id).map_err(Failure::usage)) else {
         return false;
     };
     let mut config = config.clone();
-    (config.node.link.node, config.node.global) = (probe, false);
+    (config.node.link.node, config.node.global) = (asking, false);
     (config.binds, config.announce) = (Vec::new(), Vec::new());
-    let Ok(probe) = Node::start(config).await else { return false };
-    let answers = probe.joined(PATIENCE).await.is_ok() && probe.call(&id.port(""), &"snd", Some(PATIENCE)).await.is_ok();
-    probe.stop().await;
-    answers
+    let Ok(own) = node.with(|context| context.port(aemp_node::echo)).await else { return false };
+    let Ok(asking) = Node::start(config).await else { return false };
+    let another = asking.joined(PATIENCE).await.is_ok()
+        && asking.call(&node.id().port(""), &"snd", Some(PATIENCE)).await.is_ok()
+        && asking.call(&own, &"hello", Some(PATIENCE)).await.is_err();
+    asking.stop().await;
+    // A node that has stopped has no ports.
+    drop(node.with(move |context| context.end(&own, aemp_node::proto::node::Reasons::normal())).await);
+    another
 }
