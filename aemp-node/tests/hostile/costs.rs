@@ -67,7 +67,7 @@ fn questions_about_a_large_family(question: &str) {
     let mut member = ground.member("evil", Framing::Json);
     set_family(&mut member, size(2_000_000, 40_000_000));
     ground.begin();
-    let times = size(50, 300);
+    let times = size(200, 300);
     let asked = match question {
         "g_mon1" => {
             (0..times).all(|_| member.send(&json!(["", "g_mon1", "large"])) && member.send(&json!(["", "g_mon0", "large"])))
@@ -139,7 +139,7 @@ fn reasons_that_double_in_storable() {
     let ground =
         Ground::new("storable: reasons that double, for a port that there is not", &["--framing", "cbor,json,storable"]);
     let mut member = ground.member("evil", Framing::Storable);
-    member.repeat(&doubling_reasons(16), size(20, 230));
+    member.repeat(&doubling_reasons(16), size(60, 230));
     member.settled();
     ground.end();
 }

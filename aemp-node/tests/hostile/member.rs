@@ -99,7 +99,14 @@ pub(crate) fn connect(address: &str, name: &str, framing: Framing, time: Duratio
 }
 
 impl Member {
-    pub(crate) fn join(address: &str, name: &str, framing: Framing, sent: Arc<AtomicU64>) -> io::Result<Self> {
+    /// Joins, and counts what it sends and what it gets.
+    pub(crate) fn join(
+        address: &str,
+        name: &str,
+        framing: Framing,
+        sent: Arc<AtomicU64>,
+        got: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let (stream, mut link) = connect(address, name, framing, patience())?;
         let heard = Arc::<(Mutex<Heard>, Condvar)>::default();
         let (mut reads, listens) = (stream.try_clone()?, heard.clone());
@@ -107,6 +114,7 @@ impl Member {
             let mut octets = vec![0; 64 << 10];
             loop {
                 let length = reads.read(&mut octets).unwrap_or_default();
+                got.fetch_add(length as u64, Ordering::Relaxed);
                 let mut input = &octets[..length];
                 let take = |packet: aemp_node::proto::framing::Packet<'_>| {
                     let mut elements = packet.elements();

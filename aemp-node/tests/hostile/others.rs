@@ -27,7 +27,6 @@ pub(crate) fn expect(id: &str, port: &str, file: &str) -> Value {
 }
 
 #[test]
-#[ignore = "it waits for them"]
 fn slow_readers_of_files() {
     let folder = folder("slow");
     let ground = Ground::new("16 slow readers of a file", &["--service", "files", "--files", &folder]);
@@ -92,13 +91,11 @@ fn failing_calls(what: &str, log: Log) {
 }
 
 #[test]
-#[ignore = "control characters reach the log"]
 fn calls_that_fail() {
     failing_calls("calls that fail", Log::Read);
 }
 
 #[test]
-#[ignore = "the node waits for its log"]
 fn calls_that_fail_while_nobody_reads_the_log() {
     failing_calls("calls that fail, while nobody reads the log", Log::Blocked);
 }
