@@ -78,8 +78,11 @@ if sys.argv[1:] == ["unpack"]:
 elif sys.argv[1:] == ["pack"]:
     known = {(target, seed) for target, seed in seeds()}
     for target in targets:
+        packed = here / "corpora" / (target + ".hex")
+        # What is longer was put there by hand.
+        kept = {line for line in packed.read_text().split() if len(line) > 2 * longest_kept} if packed.exists() else set()
         found = {path.read_bytes() for path in (here / "corpus" / target).iterdir()}
-        lines = sorted((o.hex() for o in found if (target, o) not in known and 0 < len(o) <= longest_kept), key=lambda o: (len(o), o))
-        (here / "corpora" / (target + ".hex")).write_text("".join(line + "\n" for line in lines))
+        kept |= {o.hex() for o in found if (target, o) not in known and 0 < len(o) <= longest_kept}
+        packed.write_text("".join(line + "\n" for line in sorted(kept, key=lambda line: (len(line), line))))
 else:
     sys.exit(__doc__)

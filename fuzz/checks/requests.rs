@@ -187,6 +187,7 @@ fn text(input: &mut Input<'_>, number: usize) -> String {
 fn entries(input: &mut Input<'_>, number: usize) -> Value {
     let (kind, count) = (input.below(6), input.below(40));
     let one = value(input, 3, number);
+    let count = count.min(LARGEST / weight(&one));
     let entry = |key: usize| -> (String, Value) {
         let own = format!("k{number}-{key}");
         match kind {
@@ -203,6 +204,21 @@ fn entries(input: &mut Input<'_>, number: usize) -> Value {
     }
 }
 
+/// What one value takes in memory, at most, in octets: more cannot be written into a packet here.
+const LARGEST: usize = 300_000;
+
+/// What a value takes in memory, about, in octets.
+fn weight(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Text(text) => text.len(),
+            Value::Bytes(octets) => octets.len(),
+            Value::Array(values) => values.iter().map(weight).sum(),
+            Value::Map(members) => members.iter().map(|(key, member)| 100 + key.len() + weight(member)).sum(),
+            _ => 0,
+        }
+}
+
 /// Some value, often of the wrong kind.
 pub fn value(input: &mut Input<'_>, depth: usize, number: usize) -> Value {
     match input.below(14) {
@@ -215,7 +231,11 @@ pub fn value(input: &mut Input<'_>, depth: usize, number: usize) -> Value {
         6 if depth > 0 => {
             Value::Map((0..input.below(6)).map(|_| (text(input, number), value(input, depth - 1, number))).collect())
         }
-        7 if depth > 0 => vec![value(input, depth - 1, number); input.below(256)].into(),
+        7 if depth > 0 => {
+            let one = value(input, depth - 1, number);
+            let times = input.below(256).min(LARGEST / weight(&one));
+            vec![one; times].into()
+        }
         8 => (0..input.below(60)).fold(Value::Null, |inner, _| vec![inner].into()),
         9 => vec![Value::Map(BTreeMap::from([("a".into(), Value::Null)])); input.below(256)].into(),
         _ => text(input, number).into(),

@@ -20,6 +20,10 @@ pub fn unhex(digits: &str) -> Result<Vec<u8>, String> {
 
 /// Octets in one of the notations of the vectors.
 pub fn octets(notation: &Json) -> Result<Vec<u8>, String> {
+    octets_within(notation, &mut Room(LARGEST))
+}
+
+fn octets_within(notation: &Json, room: &mut Room) -> Result<Vec<u8>, String> {
     if let Some(text) = notation["text"].as_str() {
         return Ok(text.into());
     }
@@ -28,34 +32,44 @@ pub fn octets(notation: &Json) -> Result<Vec<u8>, String> {
     }
     if let Some(digits) = notation["repeat"].as_str() {
         let repeated = unhex(digits)?;
-        let mut all = repeated.repeat(times(&notation["times"], repeated.len())?);
+        let mut all = repeated.repeat(room.times(&notation["times"], repeated.len())?);
         match notation.get("then") {
             Some(Json::String(digits)) => all.extend(unhex(digits)?),
-            Some(then) => all.extend(octets(then)?),
+            Some(then) => all.extend(octets_within(then, room)?),
             None => {}
         }
         return Ok(all);
     }
     let parts = notation["parts"].as_array().ok_or_else(|| format!("no octets are written so: {notation}"))?;
-    Ok(parts.iter().map(octets).collect::<Result<Vec<_>, _>>()?.concat())
+    Ok(parts.iter().map(|part| octets_within(part, room)).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// How large what a notation stands for may be, in octets or values: a line of a few octets must not fill the memory.
-const LARGEST: usize = 1 << 27;
+/// What all short forms of a notation may come to in memory, in octets: a line of a few octets must not fill the memory.
+const LARGEST: usize = 1 << 25;
 
 /// How deep the values of a notation may be nested.
 const DEEPEST: usize = 1_000;
 
-/// A number of times for something of this size.
-fn times(times: &Json, size: usize) -> Result<usize, String> {
-    let number = times.as_u64().and_then(|times| usize::try_from(times).ok());
-    let number = number.ok_or_else(|| format!("{times} is no number of times"))?;
-    let is_small = number.checked_mul(size.max(1)).is_some_and(|all| all <= LARGEST);
-    if is_small { Ok(number) } else { Err(format!("{times} times {size} is too large: {LARGEST} is the most")) }
+/// What the short forms of a notation may still come to, in octets.
+struct Room(usize);
+
+impl Room {
+    /// A number of times for something of this size, which is taken from what there is.
+    fn times(&mut self, times: &Json, size: usize) -> Result<usize, String> {
+        let number = times.as_u64().and_then(|times| usize::try_from(times).ok());
+        let number = number.ok_or_else(|| format!("{times} is no number of times"))?;
+        let left = number.checked_mul(size.max(1)).and_then(|all| self.0.checked_sub(all));
+        self.0 = left.ok_or_else(|| format!("{times} times {size} is too large: {LARGEST} is the most for all together"))?;
+        Ok(number)
+    }
 }
 
 /// A value, also in the short forms of the vectors.
 pub fn value(notation: &Json) -> Result<Value, String> {
+    value_within(notation, &mut Room(LARGEST))
+}
+
+fn value_within(notation: &Json, room: &mut Room) -> Result<Value, String> {
     Ok(match notation {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -65,20 +79,20 @@ pub fn value(notation: &Json) -> Result<Value, String> {
             for element in elements {
                 match element.get("repeated") {
                     Some(repeated) => {
-                        let repeated = value(repeated)?;
-                        values.resize(values.len() + times(&element["times"], size(&repeated))?, repeated);
+                        let repeated = value_within(repeated, room)?;
+                        values.resize(values.len() + room.times(&element["times"], size(&repeated))?, repeated);
                     }
-                    None => values.push(value(element)?),
+                    None => values.push(value_within(element, room)?),
                 }
             }
             Value::Array(values)
         }
-        Json::Object(object) => marked(object)?,
+        Json::Object(object) => marked(object, room)?,
         Json::Number(number) => return Err(format!("a bare number, {number}, where a value should be")),
     })
 }
 
-fn marked(object: &Map<String, Json>) -> Result<Value, String> {
+fn marked(object: &Map<String, Json>, room: &mut Room) -> Result<Value, String> {
     let text = |key: &str| object.get(key).and_then(Json::as_str);
     if let Some(digits) = text("integer") {
         let number = digits.parse().ok().and_then(|number: i128| Integer::try_from(number).ok());
@@ -91,15 +105,15 @@ fn marked(object: &Map<String, Json>) -> Result<Value, String> {
         return unhex(digits).map(Value::Bytes);
     }
     if let (Some(text), Some(number)) = (text("text"), object.get("times")) {
-        return Ok(Value::Text(text.repeat(times(number, text.len())?)));
+        return Ok(Value::Text(text.repeat(room.times(number, text.len())?)));
     }
     if let Some(Json::Object(members)) = object.get("map") {
-        let members = members.iter().map(|(key, member)| Ok((key.clone(), value(member)?)));
+        let members = members.iter().map(|(key, member)| Ok((key.clone(), value_within(member, room)?)));
         return members.collect::<Result<_, String>>().map(Value::Map);
     }
     let depth = object.get("nested").ok_or_else(|| format!("no value is written so: {}", Json::from(object.clone())))?;
     let keys = object.get("keys").and_then(Json::as_array).cloned().unwrap_or_else(|| vec![Json::Null]);
-    let depth = times(depth, 1)?;
+    let depth = room.times(depth, size_of::<Value>())?;
     if depth > DEEPEST || keys.is_empty() {
         return Err(format!(
             "{depth} levels with {} keys: {DEEPEST} levels are the most, and one key the least",
@@ -109,15 +123,16 @@ fn marked(object: &Map<String, Json>) -> Result<Value, String> {
     nested(depth, &keys)
 }
 
-/// What a value comes to, in octets and values.
+/// What a value comes to in memory, in octets.
 fn size(value: &Value) -> usize {
-    1 + match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(octets) => octets.len(),
-        Value::Array(values) => values.iter().map(size).sum(),
-        Value::Map(members) => members.iter().map(|(key, member)| key.len() + size(member)).sum(),
-        _ => 0,
-    }
+    size_of::<Value>()
+        + match value {
+            Value::Text(text) => text.len(),
+            Value::Bytes(octets) => octets.len(),
+            Value::Array(values) => values.iter().map(size).sum(),
+            Value::Map(members) => members.iter().map(|(key, member)| size_of::<String>() + key.len() + size(member)).sum(),
+            _ => 0,
+        }
 }
 
 fn nested(depth: usize, keys: &[Json]) -> Result<Value, String> {
@@ -197,5 +212,26 @@ fn compare(left: &Value, right: &Value, equal: &impl Fn(&Value, &Value) -> bool)
                 })
         }
         _ => equal(left, right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_forms_have_one_bound_for_all_of_them_together() {
+        let at_most = LARGEST / size_of::<Value>();
+        let nulls = |times: usize| json!({"repeated": null, "times": times});
+        assert!(value(&json!([nulls(at_most)])).is_ok());
+        for too_large in
+            [json!([nulls(at_most + 1)]), json!([nulls(at_most), nulls(1)]), json!([[nulls(at_most)], [nulls(1)]])]
+        {
+            let error = value(&too_large).expect_err("too large");
+            assert!(error.ends_with("is too large: 33554432 is the most for all together"), "{error}");
+        }
+        let zeros = |times: usize| json!({"repeat": "00", "times": times});
+        assert_eq!(octets(&zeros(LARGEST)).map(|octets| octets.len()), Ok(LARGEST));
+        assert!(octets(&json!({"parts": [zeros(LARGEST), zeros(1)]})).is_err());
     }
 }
