@@ -1,6 +1,7 @@
 //! A value that stays encoded: as small as its octets, and shared.
 
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
@@ -31,23 +32,25 @@ pub struct Encoded(Rc<[u8]>);
 impl Encoded {
     /// Takes a value out of a packet.
     pub(crate) fn take(place: &Place<'_>) -> Result<Self, DecodeError> {
+        let Some(counts) = counts(place)? else {
+            // A tree puts its keys in order.
+            return place.decode().map(|value: Value| Encoded::from(&value));
+        };
         let mut octets = Vec::new();
-        let mut is_scalar = true;
-        if place.map().is_some() || place.array().is_some() {
-            is_scalar = false;
-        } else {
-            let mut writer = cbor::Writer::new(&mut octets);
-            place.clone().walk(|visit| match visit {
-                Visit::Null => writer.null(),
-                Visit::Bool(value) => writer.bool(value),
-                Visit::Integer(value) => writer.integer(value),
-                Visit::Float(value) => writer.float(value),
-                Visit::Text(value) => writer.text(value),
-                Visit::Bytes(value) => writer.bytes(value),
-                Visit::Array | Visit::Map | Visit::Key(_) | Visit::End => {}
-            })?;
-        }
-        if is_scalar { Ok(Encoded(octets.into())) } else { place.decode().map(|value: Value| Encoded::from(&value)) }
+        let (mut writer, mut counts) = (cbor::Writer::new(&mut octets), counts.into_iter());
+        place.clone().walk(|visit| match visit {
+            Visit::Null => writer.null(),
+            Visit::Bool(value) => writer.bool(value),
+            Visit::Integer(value) => writer.integer(value),
+            Visit::Float(value) => writer.float(value),
+            Visit::Text(value) => writer.text(value),
+            Visit::Bytes(value) => writer.bytes(value),
+            Visit::Array => writer.begin_array(counts.next()),
+            Visit::Map => writer.begin_map(counts.next()),
+            Visit::Key(key) => writer.key(key),
+            Visit::End => {}
+        })?;
+        Ok(Encoded(octets.into()))
     }
 
     /// The octets, in cbor.
@@ -68,6 +71,41 @@ impl Encoded {
     pub(crate) fn is_shared_with(&self, other: &Encoded) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
+}
+
+/// How many members each array and each map of a value has, in the order in which they begin. `None` if the keys of a map are not in order.
+fn counts(place: &Place<'_>) -> Result<Option<Vec<usize>>, DecodeError> {
+    /// An array or a map that has not ended.
+    struct Open {
+        /// Its place among the counts.
+        place: usize,
+        keyed: bool,
+        /// Where its last key begins.
+        key: usize,
+    }
+    let (mut counts, mut open, mut keys) = (Vec::new(), Vec::<Open>::new(), String::new());
+    let mut in_order = true;
+    place.clone().walk(|visit| {
+        if let Visit::End = visit {
+            keys.truncate(open.pop().map_or(0, |ended| ended.key));
+            return;
+        }
+        if let Some(innermost) = open.last_mut() {
+            if let Visit::Key(key) = visit {
+                in_order &= counts[innermost.place] == 0 || keys[innermost.key..] < *key;
+                keys.truncate(innermost.key);
+                keys.push_str(key);
+                counts[innermost.place] += 1;
+            } else if !innermost.keyed {
+                counts[innermost.place] += 1;
+            }
+        }
+        if let Visit::Array | Visit::Map = visit {
+            open.push(Open { place: counts.len(), keyed: matches!(visit, Visit::Map), key: keys.len() });
+            counts.push(0);
+        }
+    })?;
+    Ok(in_order.then_some(counts))
 }
 
 impl From<&Value> for Encoded {
@@ -148,6 +186,39 @@ impl Serialize for Inner<'_, '_> {
                 }
                 map.end()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_of_a_packet_is_encoded_as_its_value_is() {
+        let images: [&[u8]; 9] = [
+            b"\xA2\x61a\x01\x61b\x02",
+            // Keys that are not in order, and one that comes twice.
+            b"\xA2\x61b\x01\x61a\x02",
+            b"\xA2\x61a\x01\x61a\x02",
+            b"\xA3\x60\x01\x61a\x02\x60\x03",
+            // Lengths that are not written.
+            b"\xBF\x61a\x9F\x01\xFF\x61b\xBF\xFF\xFF",
+            // Keys inside of others have an order of their own.
+            b"\x82\xA2\x61c\xA1\x61a\x80\x61d\xF6\xA2\x61a\xA1\x61z\x01\x61b\x01",
+            b"\xA2\x61b\xA2\x61a\x01\x61b\x02\x61a\x80",
+            // Heads that are longer than they need be.
+            b"\x98\x02\x18\x01\x78\x01x",
+            b"\x84\xF4\xFB\x3F\xF8\x00\x00\x00\x00\x00\x00\x41\x00\x3A\x00\x00\x00\x00",
+        ];
+        for octets in images {
+            let place = Place::cbor(octets);
+            let value: Value = place.decode().expect("it is cbor");
+            let taken = Encoded::take(&place).expect("it is cbor");
+            assert_eq!(taken, Encoded::from(&value), "{octets:02x?}");
+            assert_eq!(format!("{:?}", taken.value()), format!("{value:?}"));
         }
     }
 }

@@ -480,10 +480,10 @@ impl Global {
     }
 
     fn unwatched_by(&mut self, node: &NodeId, family: Name) {
-        if let Some(peer) = self.peers.get_mut(node) {
-            if peer.watches.remove(&family) {
-                peer.watching -= watch_cost(&family);
-            }
+        if let Some(peer) = self.peers.get_mut(node)
+            && peer.watches.remove(&family)
+        {
+            peer.watching -= watch_cost(&family);
         }
         self.jobs.forget_contents(node, Some(&family));
         self.forget_watches(node, [family].into());

@@ -274,7 +274,6 @@ fn tables_have_a_share_and_who_fills_them_is_given_up() {
 
 #[test]
 fn families_that_are_watched_count_as_tables() {
-    let _alone = ALONE.lock();
     let memory = Memory { tables: 500_000, ..Memory::default() };
     let mut stage = Stage::new(NodeConfig { memory, global: true, ..node_config("node") });
     let (mut honest, mut greedy) = (stage.peer("honest"), stage.peer("greedy"));
