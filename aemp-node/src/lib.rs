@@ -150,15 +150,21 @@ mod events;
 mod handle;
 mod host;
 mod joining;
+#[cfg(feature = "logs")]
 mod logs;
 mod mailbox;
 mod message;
+#[cfg(feature = "permissions")]
 pub mod permissions;
 mod rate;
 mod services;
 mod socket;
 mod supervisor;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 mod waiting;
 mod watch;
@@ -171,13 +177,16 @@ pub use escape::Escaped;
 pub use events::Events;
 pub use handle::{CallError, Node, SendError, StartError, Stopped};
 pub use joining::JoinError;
+#[cfg(feature = "logs")]
 pub use logs::{CAUGHT, CaughtLogs, LogLayer, LogLevel, LogLevelError, Record};
 pub use mailbox::{Capacity, Mailbox, Overflow};
 pub use message::Message;
 pub use rate::LogRate;
 pub use services::{echo, log, serve_database};
 pub use tasks::{ContextExt, LocalError, LocalPort};
-pub use tls::{Certificates, CertificatesError, certificate_uri};
+pub use tls::Certificates;
+#[cfg(feature = "tls")]
+pub use tls::{CertificatesError, certificate_uri};
 pub use watch::Watch;
 pub use wire::{Passed, Tap};
 

@@ -94,7 +94,7 @@ fn coverage() -> BTreeMap<String, String> {
 fn shown(families: &BTreeSet<&str>) -> BTreeSet<String> {
     let this = Path::new(file!()).file_name();
     let mut shown = BTreeSet::new();
-    for folder in ["aemp-proto/tests", "aemp-node/src", "aemp-node", "conformance", "spec/vectors"] {
+    for folder in ["aemp-proto/tests", "aemp-node", "aemp-cli", "conformance", "spec/vectors"] {
         for path in files(folder, &["rs", "json", "py"]) {
             let parts: Vec<_> = path.components().map(std::path::Component::as_os_str).collect();
             let is_case = folder == "conformance" && parts.iter().any(|part| *part == "cases");
@@ -136,7 +136,7 @@ fn no_sentence_outside_of_a_requirement_binds() {
 fn no_requirement_is_cited_that_does_not_exist() {
     let requirements = requirements();
     let families = families(&requirements);
-    let folders = ["spec", "aemp-proto", "aemp-node", "conformance", "fuzz", "docs"];
+    let folders = ["spec", "aemp-proto", "aemp-node", "aemp-cli", "conformance", "fuzz", "docs"];
     let mut paths: Vec<_> =
         folders.iter().flat_map(|folder| files(folder, &["rs", "md", "json", "py", "snap", "abnf"])).collect();
     paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));

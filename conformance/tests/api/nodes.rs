@@ -16,7 +16,7 @@ fn aemp() -> String {
     let suite = PathBuf::from(env!("CARGO_BIN_EXE_aemp-conformance"));
     let aemp = suite.with_file_name("aemp");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "aemp-node", "--bin", "aemp"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "-p", "aemp"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if suite.components().any(|part| part.as_os_str() == "release") {
         cargo.arg("--release");
     }

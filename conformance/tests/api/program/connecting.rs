@@ -39,7 +39,7 @@ impl Drop for Runs {
 fn aemp() -> std::path::PathBuf {
     let suite = std::path::PathBuf::from(env!("CARGO_BIN_EXE_aemp-conformance"));
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "aemp-node", "--bin", "aemp"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "-p", "aemp"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if suite.components().any(|part| part.as_os_str() == "release") {
         cargo.arg("--release");
     }

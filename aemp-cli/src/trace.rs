@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aemp_node::proto::names::NodeId;
+use aemp_node::proto::node::NoAnswer;
 use aemp_node::proto::value::Value;
-use aemp_node::{Escaped, Node};
+use aemp_node::{CallError, Escaped, Node};
 use clap::Args;
 use tokio::time::timeout;
 
@@ -100,15 +101,10 @@ fn complete(topology: &mut Topology) {
 }
 
 async fn connected_nodes(own: &Node, node: &NodeId) -> Result<Vec<NodeId>, String> {
-    let watch = own.watch(&node.port("")).await.map_err(|error| error.to_string())?;
-    let (port, request) = (node.port(""), ("eval", UP_NODES));
-    let answer = tokio::select! {
-        answer = own.call(&port, &request, Some(PATIENCE)) => answer.map_err(|error| error.to_string())?,
-        reasons = watch => {
-            let reasons = reasons.map_err(|error| error.to_string())?;
-            return Err(reasons.message().unwrap_or("it is lost".into()).into_owned());
-        }
-    };
+    let answer = own.call(&node.port(""), &("eval", UP_NODES), Some(PATIENCE)).await.map_err(|error| match error {
+        CallError::NoAnswer(NoAnswer::Ended(reasons)) => reasons.message().unwrap_or("it is lost".into()).into_owned(),
+        error => error.to_string(),
+    })?;
     let answer: Vec<String> = answer.decode().map_err(|error| error.to_string())?;
     match answer.split_first() {
         Some((error, nodes)) if error.is_empty() => Ok(nodes.iter().filter_map(|node| NodeId::new(node).ok()).collect()),

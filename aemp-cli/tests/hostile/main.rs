@@ -7,8 +7,8 @@
 //! `AEMP_HOSTILE=full` makes the attacks as large as those in `docs/hardening.md`, `AEMP_HOSTILE_PROGRAM` names another `aemp` to attack:
 //!
 //! ```text
-//! cargo build --release -p aemp-node --bin aemp
-//! AEMP_HOSTILE=full AEMP_HOSTILE_PROGRAM=target/release/aemp cargo test -p aemp-node --test hostile -- --nocapture --test-threads 1
+//! cargo build --release -p aemp
+//! AEMP_HOSTILE=full AEMP_HOSTILE_PROGRAM=target/release/aemp cargo test -p aemp --test hostile -- --nocapture --test-threads 1
 //! ```
 #![cfg(target_os = "linux")]
 

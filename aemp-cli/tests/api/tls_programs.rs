@@ -75,7 +75,7 @@ fn a_shared_certificate_is_all_that_a_network_needs() {
     let (_seed, address) = folder.seed(&["--cert", "shared.pem"]);
     let call = ["cal", "--seed", &address, "seed#echo", "back"];
     assert_eq!(folder.run(&[&call[..], &["--cert", "shared.pem"]].concat()), BACK);
-    let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/recorded/shared_certificate.pem");
+    let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/../aemp-node/tests/api/recorded/shared_certificate.pem");
     let error = folder.fails(&[&call[..], &["--cert", recorded]].concat());
     assert!(error.contains("TLS: ") && error.contains("[TLS-5]"), "{error}");
     let mut plain = folder.aemp(&call);
