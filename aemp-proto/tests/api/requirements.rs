@@ -100,7 +100,7 @@ fn shown(families: &BTreeSet<&str>) -> BTreeSet<String> {
             let is_case = folder == "conformance" && parts.iter().any(|part| *part == "cases");
             let is_test = folder == "spec/vectors" || is_case || parts.iter().any(|part| *part == "tests");
             // Which requirements are known to be shown by nothing shows none of them.
-            let lists = path.file_name() == this || folder == "conformance" && path.ends_with("tests/coverage.rs");
+            let lists = path.file_name() == this || folder == "conformance" && path.ends_with("api/coverage.rs");
             if is_test && !lists {
                 shown.extend(cited(&text(&path), families));
             }
