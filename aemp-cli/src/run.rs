@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aemp_node::proto::global::DbError;
 use aemp_node::proto::names::NodeId;
+use aemp_node::proto::node::Reasons;
 use aemp_node::proto::permissions::Permissions;
 use aemp_node::{Config, JoinError, LogLayer, LogLevel, Node, permissions};
 use clap::{Args, ValueEnum};
@@ -239,7 +240,6 @@ async fn another_answers(node: &Node, config: &Config) -> bool {
         && asking.call(&node.id().port(""), &"snd", Some(PATIENCE)).await.is_ok()
         && asking.call(&own, &"hello", Some(PATIENCE)).await.is_err();
     asking.stop().await;
-    // A node that has stopped has no ports.
-    drop(node.with(move |context| context.end(&own, aemp_node::proto::node::Reasons::normal())).await);
+    node.end(&own, Reasons::normal());
     another
 }
