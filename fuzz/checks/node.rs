@@ -30,7 +30,7 @@ const CALL: usize = 200;
 /// Octets that are there from the start: tables, the own ports.
 const START: usize = 200_000;
 /// Octets that peers send in one run, at most.
-const BUDGET: usize = 500_000;
+const BUDGET: usize = 1_500_000;
 
 const PEERS: usize = 4;
 
