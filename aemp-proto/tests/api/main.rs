@@ -14,6 +14,7 @@ mod data_strangers;
 mod database_cost;
 mod database_limits;
 mod discovery;
+mod documents;
 mod fairness;
 mod global;
 mod global_vectors;
