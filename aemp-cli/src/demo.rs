@@ -72,7 +72,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Starts a node; one with a seed has a master when this returns.
 async fn start(id: &str, seed: Option<&str>, shown: &Arc<Shown>) -> Result<Node, Failure> {
     let mut config = Config::new(NodeId::new(id).map_err(Failure::usage)?);
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.seeds.extend(seed.map(str::to_owned));
     let shown = shown.clone();
     config.tap = Some(Tap::new(move |passed| {

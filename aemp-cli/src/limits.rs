@@ -22,14 +22,14 @@ pub(crate) struct Times {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     connect_timeout: f64,
     /// Seconds of silence after which a peer is asked for a sign of life
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
-    quiet: f64,
+    #[arg(long, alias = "quiet", value_name = "SECONDS", default_value_t = 10.0)]
+    keep_alive_interval: f64,
     /// The longest time in seconds between two tries to reach a seed
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    backoff: f64,
+    #[arg(long, alias = "backoff", value_name = "SECONDS", default_value_t = 30.0)]
+    max_reconnect_delay: f64,
     /// Seconds after which code that holds up the node is logged
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.2)]
-    slow: f64,
+    #[arg(long, alias = "slow", value_name = "SECONDS", default_value_t = 0.2)]
+    slow_handler: f64,
 }
 
 impl Times {
@@ -37,9 +37,9 @@ impl Times {
         config.node.link.handshake_timeout = seconds("--handshake-timeout", self.handshake_timeout)?;
         config.node.greeting_timeout = seconds("--greeting-timeout", self.greeting_timeout)?;
         config.node.connect_timeout = seconds("--connect-timeout", self.connect_timeout)?;
-        config.node.quiet = seconds("--quiet", self.quiet)?.min(config.node.silence / 3);
-        config.node.backoff = seconds("--backoff", self.backoff)?;
-        config.slow = seconds("--slow", self.slow)?;
+        config.node.quiet = seconds("--keep-alive-interval", self.keep_alive_interval)?.min(config.node.silence / 3);
+        config.node.backoff = seconds("--max-reconnect-delay", self.max_reconnect_delay)?;
+        config.slow_handler = seconds("--slow-handler", self.slow_handler)?;
         Ok(())
     }
 }
@@ -61,8 +61,8 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_sent: Option<usize>,
     /// What may wait for one peer before its connection is given up [default: 64M]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_queue: Option<usize>,
+    #[arg(long, alias = "max-queue", value_name = "SIZE", value_parser = size)]
+    max_send_buffer_per_peer: Option<usize>,
     /// Memory that all peers together may take: three eighths of it for the database, a quarter for what waits to be sent, a quarter for packets
     /// that have not arrived whole, an eighth for tables [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -137,7 +137,7 @@ impl Limits {
             let values = PacketLimits::LEAST.values.saturating_mul(times);
             node.link.send_limits = PacketLimits { octets, values, ..PacketLimits::LEAST };
         }
-        set(&mut node.queue, self.max_queue);
+        set(&mut node.queue, self.max_send_buffer_per_peer);
         node.memory = self.max_memory.map_or(node.memory, Memory::of);
         node.turn_budget = self.turn_budget.unwrap_or(node.turn_budget);
         set(&mut node.handshakes, self.max_handshakes);

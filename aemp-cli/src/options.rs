@@ -44,8 +44,8 @@ pub(crate) struct Identity {
     #[arg(long, requires = "ca", conflicts_with = "any_name", hide = true)]
     bind_names: bool,
     /// Connects without TLS, too, to nodes that do not want it
-    #[arg(long, requires = "cert")]
-    allow_plain: bool,
+    #[arg(long, alias = "allow-plain", requires = "cert")]
+    allow_plaintext: bool,
     /// Framings, best first: cbor, json, storable. Without this cbor and json: storable, for old Perl nodes, only if it is named
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     framing: Vec<String>,
@@ -53,8 +53,8 @@ pub(crate) struct Identity {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     accept: Vec<String>,
     /// Seconds after which a peer that shows no sign of life is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
-    silence: f64,
+    #[arg(long, alias = "silence", value_name = "SECONDS", default_value_t = 120.0)]
+    max_idle_timeout: f64,
     /// Seconds after which a host is given up whose system acknowledges nothing; one whose program only takes nothing is not
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     host_timeout: f64,
@@ -88,8 +88,8 @@ pub(crate) struct Join {
 pub(crate) struct Reachable {
     /// An address to listen on, such as `*:*`, for nodes that do not listen: they have to connect to this program before they can be asked. They
     /// are told to by a node that they are connected with, unless one of the two is in secure mode
-    #[arg(long, value_name = "HOST:PORT")]
-    bind: Vec<String>,
+    #[arg(long, alias = "bind", value_name = "HOST:PORT")]
+    listen: Vec<String>,
 }
 
 impl Identity {
@@ -103,13 +103,13 @@ impl Identity {
         }
         let mut config = Config::new(node);
         config.certificates = self.certificates()?;
-        config.plain = self.allow_plain;
+        config.allow_plaintext = self.allow_plaintext;
         config.node.link.secret = self.secret()?;
         config.node.link.further_secrets = self.further_secrets()?;
         if !self.framing.is_empty() {
             config.node.link.framings = named("--framing", &self.framing, Framing::from_name)?;
         }
-        config.node.silence = seconds("--silence", self.silence)?;
+        config.node.silence = seconds("--max-idle-timeout", self.max_idle_timeout)?;
         config.node.quiet = config.node.quiet.min(config.node.silence / 3);
         config.host_timeout = seconds("--host-timeout", self.host_timeout)?;
         config.tap = self.wire.then(|| Tap::new(|passed| tell(passed)));
@@ -185,7 +185,7 @@ impl Identity {
 
     /// Whether connections can be without TLS.
     pub(crate) fn takes_plain(&self) -> bool {
-        self.cert.is_none() || self.allow_plain
+        self.cert.is_none() || self.allow_plaintext
     }
 
     /// Whether each certificate of the authority is taken from any node.
@@ -255,7 +255,7 @@ impl Join {
 
     /// Starts a node and waits until it has a master, which is the seed: from then on it knows the network.
     pub(crate) async fn join_network(self) -> Result<(Node, NodeId), Failure> {
-        self.join_reachable(Reachable { bind: Vec::new() }).await
+        self.join_reachable(Reachable { listen: Vec::new() }).await
     }
 
     /// The same, and listens.
@@ -263,7 +263,7 @@ impl Join {
         /// How long a seed has to become global.
         const PATIENCE: Duration = Duration::from_secs(5);
         let addresses = self.seed.join(", ");
-        let (node, mut events) = self.reach(reachable.bind).await?;
+        let (node, mut events) = self.reach(reachable.listen).await?;
         let master = async {
             loop {
                 match events.recv().await {
@@ -286,7 +286,7 @@ impl Join {
         let until = Instant::now() + self.wait;
         loop {
             let mut config = self.identity.config("aemp/%n/")?;
-            config.binds.clone_from(&binds);
+            config.listen.clone_from(&binds);
             config.seeds = addresses("--seed", self.seed.clone())?;
             let node = Node::start(config).await.map_err(Failure::refused)?;
             let events = node.events();

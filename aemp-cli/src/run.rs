@@ -22,17 +22,17 @@ pub(crate) struct Run {
     #[command(flatten)]
     identity: Identity,
     /// An address to listen on; without a host, all addresses of this one
-    #[arg(long, value_name = "HOST:PORT")]
-    bind: Vec<String>,
+    #[arg(long, alias = "bind", value_name = "HOST:PORT")]
+    listen: Vec<String>,
     /// The address of another node, which is dialled until it is reached
     #[arg(long, value_name = "HOST:PORT")]
     seed: Vec<String>,
     /// An address that other nodes are told instead of those that this one listens on
-    #[arg(long, value_name = "HOST:PORT")]
-    announce: Vec<String>,
+    #[arg(long, alias = "announce", value_name = "HOST:PORT")]
+    advertise: Vec<String>,
     /// Seconds for which certificates and secrets are accepted still that the signal HUP has replaced: it has the files read again
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
-    overlap: f64,
+    #[arg(long, alias = "overlap", value_name = "SECONDS", default_value_t = 3600.0)]
+    credential_grace: f64,
     /// Keeps the database of the network from the start, and not only when another node asks for it
     #[arg(long)]
     global: bool,
@@ -106,7 +106,7 @@ impl Run {
             return Err(Failure::usage("--service files needs the folder that it offers, and --files that service"));
         }
         let mut config = self.identity.config("aemp/%n/")?;
-        (config.binds, config.announce) = (self.bind, addresses("--announce", self.announce)?);
+        (config.listen, config.advertise) = (self.listen, addresses("--advertise", self.advertise)?);
         config.seeds = addresses("--seed", self.seed)?;
         (config.node.global, config.node.secure) = (self.global, self.secure);
         if let Some(file) = &self.permissions {
@@ -114,13 +114,13 @@ impl Run {
         }
         self.times.put_into(&mut config)?;
         self.limits.put_into(&mut config);
-        config.overlap = seconds("--overlap", self.overlap)?;
+        config.credential_grace = seconds("--credential-grace", self.credential_grace)?;
         // Before anyone can be told that we are ready.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::refused)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::refused)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(Failure::refused)?;
         let probe = config.clone();
-        let node = Node::start(config).await.map_err(Failure::unreachable)?;
+        let node = Node::start_closed(config).await.map_err(Failure::unreachable)?;
         if !self.no_logs {
             node.offer_logs(logs).await.map_err(Failure::refused)?;
         }
@@ -157,6 +157,7 @@ impl Run {
         .await
         .map_err(Failure::refused)?
         .map_err(|error: DbError| Failure::usage(format!("--register: {error}")))?;
+        node.open();
         warnings::warn(&self.identity, node.addresses());
         let addresses: Vec<_> = node.addresses().iter().map(ToString::to_string).collect();
         say(format_args!("ready {} {}", node.id(), addresses.join(",")))?;
@@ -233,7 +234,7 @@ async fn another_answers(node: &Node, config: &Config) -> bool {
     };
     let mut config = config.clone();
     (config.node.link.node, config.node.global) = (asking, false);
-    (config.binds, config.announce) = (Vec::new(), Vec::new());
+    (config.listen, config.advertise) = (Vec::new(), Vec::new());
     let Ok(own) = node.with(|context| context.port(aemp_node::echo)).await else { return false };
     let Ok(asking) = Node::start(config).await else { return false };
     let another = asking.joined(PATIENCE).await.is_ok()

@@ -29,7 +29,7 @@ fn lines(identity: &Identity, addresses: &[SocketAddr]) -> Vec<String> {
     }
     let open = addresses.iter().find(|address| !address.ip().is_loopback());
     if let (true, Some(address)) = (identity.takes_plain(), open) {
-        let what = "others on the way can read and change messages: use --cert, without --allow-plain";
+        let what = "others on the way can read and change messages: use --cert, without --allow-plaintext";
         lines.push(format!("connections to {address} can be without TLS, so that {what}"));
     }
     for method in identity.open_methods() {
@@ -90,7 +90,7 @@ mod tests {
             said(&["--secret-file", &long, "--further-secret-file", &short], loopback),
             said(&["--secret-file", &long, "--accept", "hmac_sha3_512,cleartext"], loopback),
             said(&["--secret-file", &long, "--cert", "none.pem", "--ca", "none.pem", "--any-name"], outside),
-            said(&["--secret-file", &long, "--cert", "none.pem", "--allow-plain"], outside),
+            said(&["--secret-file", &long, "--cert", "none.pem", "--allow-plaintext"], outside),
         ];
         fs::remove_dir_all(&folder).expect("it is there");
         assert!(lines.iter().all(|lines| lines.len() == 1), "{lines:#?}");

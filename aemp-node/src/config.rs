@@ -17,7 +17,7 @@ use crate::wire::Tap;
 /// use aemp_node::proto::{auth::Secret, names::NodeId};
 ///
 /// let mut config = Config::new(NodeId::new("worker-1").unwrap());
-/// config.binds = vec!["[::1]:0".into()];
+/// config.listen = vec!["[::1]:0".into()];
 /// config.seeds = vec!["seed.example:4040".into()];
 /// config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
 /// // A peer that shows no sign of life for this long is lost.
@@ -32,16 +32,16 @@ pub struct Config {
     /// not count here.)
     pub certificates: Option<Certificates>,
     /// Takes connections without TLS, too, from and to nodes that do not want it. Off by default.
-    pub plain: bool,
+    pub allow_plaintext: bool,
     /// How long certificates and secrets are accepted still that have been replaced while the node runs
     /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)), 1 hour by default.
-    pub overlap: Duration,
+    pub credential_grace: Duration,
     /// Addresses to listen on, `HOST:PORT`; `*` or no host stands for all addresses of this host, `*` for any free port. A name is all of its addresses, and
     /// without a port it is any free one. None by default.
-    pub binds: Vec<String>,
-    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`binds`](Self::binds) cannot be reached from outside. None by
+    pub listen: Vec<String>,
+    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`listen`](Self::listen) cannot be reached from outside. None by
     /// default: then they are told those.
-    pub announce: Vec<String>,
+    pub advertise: Vec<String>,
     /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
     pub seeds: Vec<String>,
     /// How long [`data_connect`](crate::Node::data_connect) tries, 10 seconds by default.
@@ -52,7 +52,7 @@ pub struct Config {
     /// minutes, and a host that goes then is noticed after two of them. It is looked at on Linux; elsewhere the system's own times count.
     pub host_timeout: Duration,
     /// Code that holds up the node for so long is logged with its port, 200 milliseconds by default.
-    pub slow: Duration,
+    pub slow_handler: Duration,
     /// Shows what passes on the wire. None by default.
     pub tap: Option<Tap>,
 }
@@ -63,14 +63,14 @@ impl Config {
         Config {
             node: NodeConfig::new(link::Config::new(node)),
             certificates: None,
-            plain: false,
-            overlap: Duration::from_secs(3600),
-            binds: Vec::new(),
-            announce: Vec::new(),
+            allow_plaintext: false,
+            credential_grace: Duration::from_secs(3600),
+            listen: Vec::new(),
+            advertise: Vec::new(),
             seeds: Vec::new(),
             data_timeout: Duration::from_secs(10),
             host_timeout: Duration::from_secs(30),
-            slow: Duration::from_millis(200),
+            slow_handler: Duration::from_millis(200),
             tap: None,
         }
     }

@@ -38,7 +38,7 @@ impl Credentials {
         let mut credentials = Credentials {
             node: config.node.link.node.clone(),
             certificates: config.certificates.clone(),
-            plain: config.plain,
+            plain: config.allow_plaintext,
             secret: config.node.link.secret.clone(),
             further_secrets: config.node.link.further_secrets.clone(),
             former: Vec::new(),
@@ -110,13 +110,13 @@ impl Credentials {
 }
 
 /// Certificates and secrets that change while the node runs. Connections that stand are not touched; those that are made from then on use what is
-/// new. What it replaces is accepted for [`Config::overlap`] still, and proves nothing any more.
+/// new. What it replaces is accepted for [`Config::credential_grace`] still, and proves nothing any more.
 ///
 /// A network changes without a gap in three rounds over all of its nodes: first each *accepts* the new one beside the old one, which it goes on to
 /// send; when all do, each *sends* the new one; when all do, the old one is *dropped*, which comes by itself after the overlap.
 impl Node {
     /// Presents another certificate, and trusts what comes with it. On a node that had none, connections are inside TLS from now on; until all
-    /// nodes have one, [`Config::plain`] lets the others connect.
+    /// nodes have one, [`Config::allow_plaintext`] lets the others connect.
     ///
     /// For the first round, give the old one again, with [`Certificates::trust`] in the new one; or, with authorities, with both of them.
     ///
@@ -140,7 +140,7 @@ impl Node {
         self.ask(move |driver| {
             /// Some thirty years: for ever, and no overflow.
             const LONGEST: Duration = Duration::from_secs(1_000_000_000);
-            let until = Instant::now() + driver.config.overlap.min(LONGEST);
+            let until = Instant::now() + driver.config.credential_grace.min(LONGEST);
             change(&mut driver.credentials.borrow_mut(), until);
             driver.use_credentials();
             let driver = Rc::downgrade(driver);

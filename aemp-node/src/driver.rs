@@ -39,6 +39,9 @@ pub(crate) struct Driver {
     start: Instant,
     timer: Notify,
     listening: RefCell<Vec<JoinHandle<()>>>,
+    is_open: Cell<bool>,
+    /// Those whose connections are not accepted yet.
+    listeners: RefCell<Vec<TcpListener>>,
     /// No new connections are made.
     ending: Cell<bool>,
     /// When the timer wakes by itself: it is told of what comes before that only.
@@ -105,7 +108,6 @@ pub(crate) fn run(
             }
             Err(error) => return drop(started.send(Err(error))),
         };
-        driver.with_node(|node, now| config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
         let timer = spawn_local(timer_task(driver.clone()));
         spawn_local(look_task(Rc::downgrade(&driver)));
         let stopped = tokio::select! {
@@ -159,7 +161,7 @@ impl Driver {
         credentials.put_into(&mut settings.link);
         settings.link.exporter = true;
         let mut node = Node::new(settings, u128::from_ne_bytes(random), Duration::ZERO, unix);
-        node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow)));
+        node.supervise(Rc::new(Watchful::new(node.id().as_str(), config.slow_handler)));
         let driver = Rc::new(Driver {
             node: RefCell::new(node),
             connections: RefCell::default(),
@@ -170,6 +172,8 @@ impl Driver {
             start: Instant::now(),
             timer: Notify::new(),
             listening: RefCell::default(),
+            is_open: Cell::new(false),
+            listeners: RefCell::default(),
             ending: Cell::new(false),
             armed: Cell::new(Duration::ZERO),
             tellers,
@@ -181,18 +185,29 @@ impl Driver {
         CURRENT
             .with(|current| current.set(Rc::downgrade(&driver)).map_err(|_| io::Error::other("a thread for two nodes")))?;
         let mut addresses = Vec::new();
-        for bind in &config.binds {
+        for bind in &config.listen {
             for listener in addresses::listen(bind).await? {
                 addresses.extend(addresses::reachable(listener.local_addr()?)?);
-                driver.listening.borrow_mut().push(spawn_local(listen_task(driver.clone(), listener)));
+                driver.listeners.borrow_mut().push(listener);
             }
         }
-        let announced: Vec<_> = match &config.announce[..] {
+        let announced: Vec<_> = match &config.advertise[..] {
             [] => addresses.iter().map(ToString::to_string).collect(),
             announced => announced.to_vec(),
         };
         driver.with_node(|node, now| node.set_addresses(now, announced));
         Ok((driver, addresses))
+    }
+
+    /// Accepts connections from now on, and dials the seeds.
+    pub(crate) fn open(self: &Rc<Self>) {
+        let listeners = self.listeners.take();
+        self.listening
+            .borrow_mut()
+            .extend(listeners.into_iter().map(|listener| spawn_local(listen_task(self.clone(), listener))));
+        if !self.is_open.replace(true) {
+            self.with_node(|node, now| self.config.seeds.iter().for_each(|seed| node.add_seed(now, seed)));
+        }
     }
 
     /// The driver of the node whose thread this is.
@@ -212,7 +227,7 @@ impl Driver {
         let begun = Instant::now();
         let result = code(self);
         let time = begun.elapsed();
-        if time >= self.config.slow {
+        if time >= self.config.slow_handler {
             self.tell(NodeEvent::Slow { port: self.config.node.link.node.port(""), time });
         }
         result

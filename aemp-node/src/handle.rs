@@ -193,7 +193,29 @@ impl Node {
     /// When it has binds or seeds, and neither a secret nor a certificate. When it cannot listen on an address, or there is no randomness or no
     /// thread to be had.
     pub async fn start(config: Config) -> Result<Node, StartError> {
-        let alone = config.binds.is_empty() && config.seeds.is_empty();
+        let node = Node::start_closed(config).await?;
+        node.open();
+        Ok(node)
+    }
+
+    /// Starts a node that listens, and neither accepts connections nor dials its seeds before it is [opened](Self::open). So its
+    /// ports and functions are there before another node can ask for them.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use aemp_node::{Config, Node, echo};
+    ///
+    /// let node = Node::start_closed(Config::local()).await.unwrap();
+    /// node.with(|context| context.named_port("echo", echo)).await.unwrap();
+    /// node.open();
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_closed(config: Config) -> Result<Node, StartError> {
+        let alone = config.listen.is_empty() && config.seeds.is_empty();
         if !alone && config.node.link.secret.is_none() && config.certificates.is_none() {
             return Err(StartError::NoCredentials);
         }
@@ -212,6 +234,11 @@ impl Node {
         let first_events = Mutex::new(Some(first_events));
         let shared = Shared { id, addresses, send_limits, queue, waiting, commands, first_events, events, standing, seeds };
         Ok(Node { shared: Arc::new(shared) })
+    }
+
+    /// Accepts connections from now on, and dials the seeds, after [`start_closed`](Self::start_closed). Does nothing the second time.
+    pub fn open(&self) {
+        self.command(Driver::open);
     }
 
     /// The node's ID.

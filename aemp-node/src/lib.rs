@@ -8,7 +8,7 @@
 //! use aemp_node::proto::{auth::Secret, names::NodeId};
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let mut config = Config::new(NodeId::new("greeter-node").unwrap());
-//! config.binds = vec!["127.0.0.1:0".into()];
+//! config.listen = vec!["127.0.0.1:0".into()];
 //! config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
 //! let node = Node::start(config).await.unwrap();
 //!
@@ -96,7 +96,7 @@
 //! # use aemp_node::{Config, Node, proto::{auth::Secret, names::NodeId}};
 //! # let config = |id: &str| {
 //! #     let mut config = Config::new(NodeId::new(id).unwrap());
-//! #     config.binds = vec!["127.0.0.1:*".into()];
+//! #     config.listen = vec!["127.0.0.1:*".into()];
 //! #     config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());
 //! #     config
 //! # };

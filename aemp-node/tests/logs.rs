@@ -45,7 +45,7 @@ fn logs(test: &str) -> LogLayer {
 
 fn config(id: &str) -> Config {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.node.link.secret = Some(Secret::new(SECRET.as_bytes()).expect("a secret"));
     config
 }
@@ -379,7 +379,7 @@ async fn a_node_that_cannot_be_reached_is_told_of_and_asked_when_it_can() {
     assert_eq!((told.node.as_str(), told.level), ("late", LogLevel::WARN));
     assert!(told.text.starts_with("it cannot be asked for its records: "), "{}", told.text);
     let mut late = config("late");
-    late.binds = vec![away];
+    late.listen = vec![away];
     let late = Node::start(late).await.expect("it listens");
     tokio::time::timeout(Duration::from_secs(30), asked(&mut caught, "late")).await.expect("LOG-13: it is asked again");
     drop(late);

@@ -68,7 +68,7 @@ impl Receivers {
         let (mut nodes, mut running) = (Vec::new(), Vec::new());
         for pair in 0..arrangement.connections as usize {
             let mut config = config(node_id(pair), secret, arrangement)?;
-            config.binds = vec!["127.0.0.1:0".into()];
+            config.listen = vec!["127.0.0.1:0".into()];
             let node = Node::start(config).await.map_err(Failure::unreachable)?;
             node.with(open_desk).await.map_err(Failure::refused)?;
             nodes.extend_from_slice(node.addresses());

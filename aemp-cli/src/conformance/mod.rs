@@ -21,9 +21,10 @@ pub(crate) async fn run(logs: &LogLayer) -> Result<(), Failure> {
     let line = line.await.map_err(Failure::usage)?;
     let started = async {
         let config = StartLine::read(&line)?.config()?;
-        let node = Node::start(config).await.map_err(|error| error.to_string())?;
+        let node = Node::start_closed(config).await.map_err(|error| error.to_string())?;
         node.offer_logs(logs).await.map_err(|error| error.to_string())?;
         offer(&node).await?;
+        node.open();
         Ok::<_, String>(node)
     };
     match started.await {

@@ -59,7 +59,7 @@ impl StartLine {
 
     pub(super) fn config(self) -> Result<Config, String> {
         let mut config = Config::new(NodeId::new(&self.node).map_err(|error| format!("node: {error}"))?);
-        config.binds = self.listen.into_iter().collect();
+        config.listen = self.listen.into_iter().collect();
         config.seeds = self.seeds;
         (config.node.global, config.node.secure) = (self.global, self.secure);
         let secret = |text: &String| Secret::from_text(text).map_err(|error| format!("secret: {error}"));
@@ -78,7 +78,7 @@ impl StartLine {
         config.node.quiet = config.node.quiet.min(config.node.silence / 3);
         self.limits.apply(&mut config);
         if let Some(file) = self.certificate {
-            config.plain = self.plain;
+            config.allow_plaintext = self.plain;
             config.certificates = Some(certificates(&file, &self.authorities, &self.trust, self.bind_names)?);
         }
         Ok(config)

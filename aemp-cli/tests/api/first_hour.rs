@@ -9,7 +9,7 @@ use crate::support::{Running, aemp, free_address, output, seed, text};
 fn a_client_waits_for_a_seed_that_is_about_to_start() {
     for _ in 0..30 {
         let address = free_address();
-        let mut seed = aemp(&["run", "--node-id", "seed", "--bind", &address, "--service", "echo"]);
+        let mut seed = aemp(&["run", "--node-id", "seed", "--listen", &address, "--service", "echo"]);
         let seed = Running::start(&mut seed);
         let got = output(&mut aemp(&["cal", "--seed", &address, "seed#echo", "hello", r#"{"a":1}"#]));
         assert_eq!(
@@ -126,7 +126,7 @@ fn what_people_mistype_is_told_in_their_own_words() {
 
 #[test]
 fn without_a_host_a_node_listens_everywhere() {
-    let mut node = Running::start(&mut aemp(&["run", "--node-id", "everywhere", "--bind", ":0"]));
+    let mut node = Running::start(&mut aemp(&["run", "--node-id", "everywhere", "--listen", ":0"]));
     let ready = node.line();
     assert!(ready.starts_with("ready everywhere ") && ready.contains(':'), "{ready}");
 }

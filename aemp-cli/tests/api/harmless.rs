@@ -30,7 +30,7 @@ fn port(id: &str) -> PortId {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_log_nobody_reads_goes_on_and_ends_in_order() {
-    let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo", "--wire", "-vv"];
+    let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo", "--wire", "-vv"];
     let mut running = Running::start(aemp(&arguments).stderr(Stdio::piped()));
     let ready = running.line();
     let address = ready.strip_prefix("ready seed ").expect("it is ready");
@@ -50,7 +50,7 @@ async fn a_node_whose_log_nobody_reads_goes_on_and_ends_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_failures_is_some_lines_of_the_log_and_their_number() {
-    let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "database"];
+    let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "database"];
     let mut running = Running::start(aemp(&arguments).stderr(Stdio::piped()));
     let ready = running.line();
     let node = joined("caller", ready.strip_prefix("ready seed ").expect("it is ready"), |_| ()).await;
@@ -83,7 +83,7 @@ async fn nothing_that_another_node_says_reaches_the_terminal_as_it_is() {
     const HARM: &str = "\x1b[2J\r\nforged\u{9b}31m\u{202e}\u{2066}";
     let logs = LogLayer::new();
     tracing_subscriber::registry().with(logs.clone()).init();
-    let mut arguments = vec!["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "-vv", "--service", "database"];
+    let mut arguments = vec!["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "-vv", "--service", "database"];
     arguments.extend(["--service", "log"]);
     let mut running = Running::start(aemp(&arguments).stderr(Stdio::piped()));
     let ready = running.line();
@@ -99,8 +99,8 @@ async fn nothing_that_another_node_says_reaches_the_terminal_as_it_is() {
     let id = "evil\u{202e}\u{2066}";
     let evil = joined(id, &address, |config| {
         let own = free_address();
-        config.announce = vec![own.clone(), format!("127.0.0.1:1{HARM}")];
-        config.binds = vec![own];
+        config.advertise = vec![own.clone(), format!("127.0.0.1:1{HARM}")];
+        config.listen = vec![own];
         config.node.link.framings = vec![Framing::Json];
     })
     .await;
@@ -132,7 +132,7 @@ async fn nothing_that_another_node_says_reaches_the_terminal_as_it_is() {
     let watched = format!("{id}#{}", mailbox.port());
     let mut mon = Running::start(aemp(&["mon", "--seed", &address, &watched]).stderr(Stdio::piped()));
     printed.push(("watching", mon.error_line().into_bytes()));
-    let mut shown = Running::start(&mut aemp(&["log", "--seed", &address, "--bind", "127.0.0.1:*"]));
+    let mut shown = Running::start(&mut aemp(&["log", "--seed", &address, "--listen", "127.0.0.1:*"]));
     while !shown.line().contains("was asked for its records") {}
     // It is the seed that was asked, or it is the other one: until both were, the record comes again.
     let record = loop {

@@ -17,7 +17,7 @@ fn hidden(seeds: &[&str]) -> Running {
 
 /// A global node that listens, and its address.
 fn global(id: &str, seeds: &[&str]) -> (Running, String) {
-    let mut command = aemp(&["run", "--global", "--node-id", id, "--bind", "127.0.0.1:0"]);
+    let mut command = aemp(&["run", "--global", "--node-id", id, "--listen", "127.0.0.1:0"]);
     for seed in seeds {
         command.args(["--seed", seed]);
     }
@@ -56,7 +56,7 @@ fn the_connections_of_a_node_that_does_not_listen_are_shown_and_who_listens_can_
     assert_eq!(topology["hidden"]["connected"], serde_json::json!(["seed"]), "its other end has told of it");
     assert_eq!(topology["hidden"]["error"], "it does not listen");
     // NODE-12
-    let topology = trace(&address, &["--bind", "127.0.0.1:*"]);
+    let topology = trace(&address, &["--listen", "127.0.0.1:*"]);
     assert_eq!(topology["hidden"], BTreeMap::from([("connected".to_owned(), serde_json::json!(["seed"]))]));
     assert_eq!(topology.len(), 3);
 }
@@ -79,7 +79,7 @@ fn the_records_of_a_node_that_does_not_listen_are_shown_to_who_listens_also_when
     let (lost, lost_address) = global("lost", &[&far]);
     let _hidden = hidden(&[&far, &lost_address]);
     let mut deaf = Running::start(&mut aemp(&["log", "--json", "--seed", &near]));
-    let mut shown = Running::start(&mut aemp(&["log", "--json", "--seed", &near, "--bind", "127.0.0.1:*"]));
+    let mut shown = Running::start(&mut aemp(&["log", "--json", "--seed", &near, "--listen", "127.0.0.1:*"]));
     let why = said(&mut deaf, "hidden", "it cannot be asked for its records");
     assert!(why.ends_with(": it does not listen; it could connect if this node listened"), "{why}");
     said(&mut shown, "hidden", "it was asked for its records");

@@ -39,7 +39,7 @@ impl Drop for Folder {
 async fn a_peer_that_reads_nothing_for_longer_than_a_host_may_be_silent_loses_nothing() {
     const MESSAGES: usize = 300;
     let mut config = Config::new(NodeId::new("sender").expect("a node ID"));
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.host_timeout = Duration::from_millis(500);
     config.node.link.secret = Some(Secret::new(SECRET.as_bytes()).expect("a secret"));
     let node = Node::start(config).await.expect("it listens");
@@ -67,7 +67,7 @@ async fn a_peer_that_reads_nothing_for_longer_than_a_host_may_be_silent_loses_no
 fn a_stream_waits_for_a_reader_that_pauses() {
     const OCTETS: u64 = 64 << 20;
     let folder = Folder::new("pause", OCTETS);
-    let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "files", "--files", "files"];
+    let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "files", "--files", "files"];
     let mut command = aemp(&[&arguments[..], &["--host-timeout", "0.5"]].concat());
     let mut seed = Running::start(command.current_dir(&folder.0).stderr(Stdio::null()));
     let ready = seed.line();
@@ -85,7 +85,7 @@ fn a_stream_waits_for_a_reader_that_pauses() {
 /// Two programs in a network of their own, which goes down while a file is under way.
 const GOES_DOWN: &str = r#"
     ip link set lo up
-    "$AEMP" run --host-timeout 1 --node-id seed --bind 127.0.0.1:4040 --service files --files files >ready 2>seed.log &
+    "$AEMP" run --host-timeout 1 --node-id seed --listen 127.0.0.1:4040 --service files --files files >ready 2>seed.log &
     while ! grep -q ready ready; do sleep 0.01; done
     "$AEMP" pipe --host-timeout 1 --seed 127.0.0.1:4040 -n seed Files::get long 2>pipe.log | { head -c 1000 >got; cat >/dev/null; } &
     while ! [ -s got ]; do sleep 0.01; done

@@ -18,7 +18,7 @@ const MESSAGES: u64 = 50;
 
 async fn start(id: &str) -> (Node, mpsc::UnboundedReceiver<u64>) {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
-    config.binds = vec!["127.0.0.1:0".into()];
+    config.listen = vec!["127.0.0.1:0".into()];
     config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
     let node = Node::start(config).await.expect("it listens");
     let (got, arrived) = mpsc::unbounded_channel();
@@ -95,7 +95,7 @@ async fn two_nodes_that_connect_to_each_other_at_once_lose_and_double_nothing() 
 fn a_process_that_stands_still_is_noticed_within_the_configured_time() {
     let (seed, address) = seed("127.0.0.1:0", &[]);
     let mut watching =
-        Running::start(aemp(&["mon", "--silence", "2", "--seed", &address, "seed#echo"]).stderr(Stdio::piped()));
+        Running::start(aemp(&["mon", "--max-idle-timeout", "2", "--seed", &address, "seed#echo"]).stderr(Stdio::piped()));
     watching.error_line();
     seed.signal("STOP");
     let stopped = Instant::now();

@@ -62,7 +62,7 @@ fn the_records_of_three_nodes_are_shown_in_the_order_of_each_also_when_one_is_re
             "debug",
             "--node-id",
             node,
-            "--bind",
+            "--listen",
             address,
             "--seed",
             &addresses[0].1,
@@ -96,7 +96,7 @@ fn a_node_that_offers_nothing_shows_nothing() {
     let (_seed, address) = seed("127.0.0.1:0", &["--offer-logs", "debug"]);
     let quiet = free_address();
     let mut running =
-        Running::start(&mut aemp(&["run", "--no-logs", "--node-id", "quiet", "--bind", &quiet, "--seed", &address]));
+        Running::start(&mut aemp(&["run", "--no-logs", "--node-id", "quiet", "--listen", &quiet, "--seed", &address]));
     running.line();
     let mut shown = Shown(Running::start(&mut aemp(&["log", "--json", "--level", "9", "--seed", &address])));
     shown.asked(&["seed", "quiet"]);
@@ -134,7 +134,7 @@ fn a_line_has_the_time_the_node_the_level_and_the_text() {
 #[test]
 fn no_record_has_a_secret_in_it() {
     let methods = ["--accept", "hmac_sha3_512,cleartext", "--verbose", "--verbose"];
-    let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0"];
+    let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0"];
     let mut running = Running::start(aemp(&[&arguments[..], &methods].concat()).stderr(Stdio::piped()));
     let ready = running.line();
     let address = ready.strip_prefix("ready seed ").expect("it is ready");

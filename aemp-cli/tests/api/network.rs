@@ -15,7 +15,7 @@ use aemp_node::{Config, FamilyChanges, Node};
 /// A node of this process that has a master.
 async fn observer(id: &str, seeds: &[&String]) -> Node {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.seeds = seeds.iter().map(ToString::to_string).collect();
     config.node.link.secret = Some(Secret::new(SECRET.as_bytes()).expect("a secret"));
     let node = Node::start(config).await.expect("it listens");
@@ -76,7 +76,7 @@ impl Network {
     }
 
     fn start(&mut self, id: &'static str) {
-        let mut arguments = vec!["run", "--node-id", id, "--bind", &self.addresses[id], "--silence", "4"];
+        let mut arguments = vec!["run", "--node-id", id, "--listen", &self.addresses[id], "--max-idle-timeout", "4"];
         for global in GLOBALS.iter().filter(|&&global| global != id) {
             arguments.extend(["--seed", &self.addresses[global]]);
         }
@@ -198,8 +198,8 @@ async fn a_network_that_is_cut_in_two_and_healed_agrees_again() {
     }
     let mut running = Vec::new();
     for node in &nodes {
-        let mut arguments = vec!["run", "--node-id", node, "--bind", &bound[node], "--announce", &announced[node]];
-        arguments.extend(["--silence", "2", "--service", "database"]);
+        let mut arguments = vec!["run", "--node-id", node, "--listen", &bound[node], "--advertise", &announced[node]];
+        arguments.extend(["--max-idle-timeout", "2", "--service", "database"]);
         if node.starts_with('g') {
             arguments.push("--global");
         }

@@ -17,7 +17,7 @@ fn told(running: &mut Running, what: &str) -> String {
 
 /// A node with its log, and its address.
 fn logged(arguments: &[&str]) -> (Running, String) {
-    let always = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"];
+    let always = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo"];
     let mut running = Running::start(aemp(&[&always, arguments].concat()).stderr(Stdio::piped()));
     let ready = running.line();
     (running, ready.strip_prefix("ready seed ").expect("it is ready").to_owned())
@@ -88,7 +88,7 @@ fn a_limit_of_the_command_line_is_the_limit() {
     drop(got);
     running.signal("TERM");
     assert_eq!(running.ends(), Some(0));
-    for wrong in ["--max-packet=1T", "--max-packet=big", "--quiet=0", "--handshake-timeout=-1"] {
+    for wrong in ["--max-packet=1T", "--max-packet=big", "--keep-alive-interval=0", "--handshake-timeout=-1"] {
         let got = output(&mut aemp(&["run", wrong]));
         assert_eq!(got.status.code(), Some(2), "{wrong}: {}", text(&got.stderr));
     }
@@ -122,7 +122,7 @@ fn ends_because_its_id_is_taken(arguments: &[&str]) {
 #[test]
 fn a_node_ends_when_another_one_of_its_network_has_its_id() {
     let (_seed, address) = seed("127.0.0.1:0", &[]);
-    let worker = ["run", "--node-id", "worker", "--bind", "127.0.0.1:0", "--seed", &address];
+    let worker = ["run", "--node-id", "worker", "--listen", "127.0.0.1:0", "--seed", &address];
     let mut first = Running::start(&mut aemp(&[&worker[..], &["--service", "echo"]].concat()));
     assert!(first.line().starts_with("ready worker "));
     let call = |name: &str| output(&mut aemp(&["cal", "--wait", "20", "--seed", &address, name, "hello"]));
@@ -135,5 +135,5 @@ fn a_node_ends_when_another_one_of_its_network_has_its_id() {
 fn a_node_ends_when_its_seed_has_its_id() {
     let (_seed, address) = seed("127.0.0.1:0", &[]);
     ends_because_its_id_is_taken(&["run", "--node-id", "seed", "--seed", &address]);
-    ends_because_its_id_is_taken(&["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--seed", &address]);
+    ends_because_its_id_is_taken(&["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--seed", &address]);
 }

@@ -47,7 +47,7 @@ impl Scene {
 
     /// A node that offers the files, and its address.
     fn seed(&self, more: &[&str]) -> (Running, String) {
-        let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "files", "--files", "files"];
+        let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "files", "--files", "files"];
         let mut command = self.program(&[&arguments, more].concat());
         let mut running = Running::start(command.stderr(Stdio::piped()));
         let ready = running.line();

@@ -101,7 +101,7 @@ fn errors_are_one_line_that_names_the_cause_and_have_their_exit_codes() {
     run("no port ID", &mut call(&address, "a;b#c", &[]));
     run("no JSON", &mut aemp(&["cal", "--seed", &address, "seed#echo", "[1"]));
     run("no such framing", &mut call(&address, "seed#echo", &["--framing", "xml"]));
-    run("an address in use", &mut aemp(&["run", "--bind", &address]));
+    run("an address in use", &mut aemp(&["run", "--listen", &address]));
     insta::assert_snapshot!(report);
 }
 

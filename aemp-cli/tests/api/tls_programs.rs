@@ -40,7 +40,7 @@ impl Folder {
 
     /// A node that offers `echo`, and its address.
     fn seed(&self, more: &[&str]) -> (Running, String) {
-        let arguments = ["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"];
+        let arguments = ["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo"];
         let mut running = Running::start(&mut self.aemp(&[&arguments, more].concat()));
         let ready = running.line();
         (running, ready.strip_prefix("ready seed ").expect("it is ready").to_owned())
@@ -90,7 +90,7 @@ fn a_shared_certificate_is_taken_outside_of_its_time_and_both_sides_are_told() {
     for (years, what) in [([2000, 2001], "has expired"), ([2900, 2901], "is not valid yet")] {
         fs::write(folder.0.join("old.pem"), crate::support::certificates::shared_for(years)).expect("it can be written");
         fs::set_permissions(folder.0.join("old.pem"), fs::Permissions::from_mode(0o600)).expect("it is ours");
-        let mut seed = folder.aemp(&["run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
+        let mut seed = folder.aemp(&["run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo"]);
         let mut seed = Running::start(seed.args(["--cert", "old.pem"]).stderr(Stdio::piped()));
         let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
         let own = seed.error_line();
@@ -112,8 +112,8 @@ fn the_python_script_without_tls_is_refused_where_that_is_required() {
     folder.run(&["gencert", "shared.pem"]);
     folder.run(&["gensecret", "secret"]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/minimal.py");
-    for (more, expected) in [(&[][..], ""), (&["--allow-plain"], "[\"hello\"]\n")] {
-        let mut seed = folder.aemp(&["-v", "run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
+    for (more, expected) in [(&[][..], ""), (&["--allow-plaintext"], "[\"hello\"]\n")] {
+        let mut seed = folder.aemp(&["-v", "run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo"]);
         seed.args(["--cert", "shared.pem", "--secret-file", "secret"]).args(more).stderr(Stdio::piped());
         let mut seed = Running::start(&mut seed);
         let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
@@ -133,7 +133,7 @@ fn a_plain_peer_is_taken_where_that_is_allowed() {
     let folder = Folder::new("plain");
     folder.run(&["gencert", "shared.pem"]);
     folder.run(&["gensecret", "secret"]);
-    let (_seed, address) = folder.seed(&["--cert", "shared.pem", "--secret-file", "secret", "--allow-plain"]);
+    let (_seed, address) = folder.seed(&["--cert", "shared.pem", "--secret-file", "secret", "--allow-plaintext"]);
     let call = ["cal", "--seed", &address, "--secret-file", "secret", "seed#echo", "back"];
     assert_eq!(folder.run(&call), BACK);
     assert_eq!(folder.run(&[&call[..], &["--cert", "shared.pem"]].concat()), BACK);
@@ -196,8 +196,8 @@ fn certificates_and_secrets_are_read_again_when_the_program_is_told_to() {
         folder.run(&["gencert", file]);
     }
     fs::copy(folder.0.join("old.pem"), folder.0.join("now.pem")).expect("a copy");
-    let mut seed = folder.aemp(&["-v", "run", "--node-id", "seed", "--bind", "127.0.0.1:0", "--service", "echo"]);
-    seed.args(["--cert", "now.pem", "--trust", "trusted.pem", "--overlap", "0.01"]).stderr(Stdio::piped());
+    let mut seed = folder.aemp(&["-v", "run", "--node-id", "seed", "--listen", "127.0.0.1:0", "--service", "echo"]);
+    seed.args(["--cert", "now.pem", "--trust", "trusted.pem", "--credential-grace", "0.01"]).stderr(Stdio::piped());
     fs::copy(folder.0.join("old.pem"), folder.0.join("trusted.pem")).expect("a copy");
     let mut seed = Running::start(&mut seed);
     let address = seed.line().strip_prefix("ready seed ").expect("it is ready").to_owned();
@@ -242,7 +242,7 @@ fn what_is_wrong_with_a_certificate_is_said_in_one_line() {
     other.run(&["gencert", "--ca", "ca.pem", "seed"]);
     fs::copy(other.0.join("ca.pem.key"), folder.0.join("other.pem.key")).expect("a copy");
     fs::copy(folder.0.join("ca.pem"), folder.0.join("other.pem")).expect("a copy");
-    let run = |more: &[&str]| folder.fails(&[&["run", "--bind", "127.0.0.1:0"], more].concat());
+    let run = |more: &[&str]| folder.fails(&[&["run", "--listen", "127.0.0.1:0"], more].concat());
     let certificate = folder.read("shared.pem");
     let (certificate, _) = certificate.split_once("-----BEGIN PRIVATE").expect("a key");
     fs::write(folder.0.join("keyless.pem"), certificate).expect("it can be written");

@@ -35,7 +35,7 @@ pub(crate) struct Victim {
 impl Victim {
     pub(crate) fn start(options: &[&str], log: Log) -> Self {
         let mut command = Command::new(program());
-        command.args(["run", "--node-id", "victim", "--bind", "127.0.0.1:0", "--service", "echo"]).args(options);
+        command.args(["run", "--node-id", "victim", "--listen", "127.0.0.1:0", "--service", "echo"]).args(options);
         command.env("AEMP_SECRET", super::member::SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the program starts");
         let mut errors = process.stderr.take().expect("its log");

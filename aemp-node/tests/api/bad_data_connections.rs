@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt as _;
 /// A node that takes data connections for `Data::take`, and its address.
 async fn victim() -> (Node, DataListener, String) {
     let mut config = Config::new(NodeId::new("seed").expect("a node ID"));
-    config.binds = vec!["127.0.0.1:0".into()];
+    config.listen = vec!["127.0.0.1:0".into()];
     config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
     config.node.link.handshake_timeout = Duration::from_secs(1);
     let node = Node::start(config).await.expect("it starts");

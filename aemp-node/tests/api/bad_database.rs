@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 async fn start(id: &str, seeds: &[&Node], change: impl FnOnce(&mut Config)) -> Node {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.seeds = seeds.iter().map(|seed| seed.addresses()[0].to_string()).collect();
     config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
     change(&mut config);

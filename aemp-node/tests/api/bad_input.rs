@@ -35,7 +35,7 @@ struct Stage {
 impl Stage {
     async fn set(change: impl FnOnce(&mut Config)) -> Self {
         let mut settings = config("victim");
-        settings.binds = vec!["127.0.0.1:0".into()];
+        settings.listen = vec!["127.0.0.1:0".into()];
         change(&mut settings);
         let victim = Node::start(settings).await.expect("it listens");
         let address = victim.addresses()[0].to_string();

@@ -37,7 +37,7 @@ impl Kind {
     /// A node that listens.
     async fn listening(&self, id: &str) -> Node {
         let mut config = self.config(id);
-        config.binds = vec!["127.0.0.1:0".into()];
+        config.listen = vec!["127.0.0.1:0".into()];
         Node::start(config).await.expect("it starts")
     }
 
@@ -174,7 +174,7 @@ async fn a_stream_that_nobody_reads_holds_up_its_writer_and_nobody_else() {
 async fn what_cannot_be_says_why() {
     // DATA-13, DATA-14, DATA-25
     let mut config = Kind::Plain.config("secure");
-    (config.node.secure, config.binds) = (true, vec!["127.0.0.1:0".into()]);
+    (config.node.secure, config.listen) = (true, vec!["127.0.0.1:0".into()]);
     let secure = Node::start(config).await.expect("it starts");
     let listening = Kind::Plain.listening("listening").await;
     let dialling = Kind::Plain.dialling("dialling", &listening).await;

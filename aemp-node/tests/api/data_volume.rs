@@ -57,7 +57,7 @@ fn config(id: &str, certificates: Option<&Certificates>) -> Config {
 /// Sends so much from one node to another, with or without messages beside it: how long that took, and how many messages passed meanwhile.
 async fn pass(octets: u64, certificates: Option<&Certificates>, talk: bool) -> (Duration, u64) {
     let mut to = config("to", certificates);
-    to.binds = vec!["127.0.0.1:0".into()];
+    to.listen = vec!["127.0.0.1:0".into()];
     let to = Node::start(to).await.expect("it starts");
     let mut from = config("from", certificates);
     from.seeds = vec![to.addresses()[0].to_string()];

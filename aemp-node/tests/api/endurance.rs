@@ -13,7 +13,7 @@ use aemp_node::{Config, ContextExt, LocalError, LocalPort, Node, SendError, Tap}
 
 fn config(id: &str, seed: Option<&Node>) -> Config {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
-    config.binds = vec!["127.0.0.1:*".into()];
+    config.listen = vec!["127.0.0.1:*".into()];
     config.seeds = seed.iter().map(|seed| seed.addresses()[0].to_string()).collect();
     config.node.link.secret = Some(Secret::new(b"swordfish").expect("a secret"));
     config
@@ -87,7 +87,7 @@ async fn times_without_end_are_times() {
     endless.node.silence = Duration::MAX;
     endless.node.backoff = Duration::MAX;
     endless.host_timeout = Duration::MAX;
-    endless.slow = Duration::MAX;
+    endless.slow_handler = Duration::MAX;
     let node = start(endless).await;
     let other = start(config("other", Some(&node))).await;
     let port = node.port(|context, elements| Ok(context.send(&elements.rest::<PortId>()?, &())?)).await.expect("it runs");
@@ -261,9 +261,9 @@ async fn a_call_that_nobody_waits_for_any_more_is_given_up() {
 #[tokio::test]
 async fn code_that_is_slow_for_one_node_is_not_for_another() {
     let mut strict = Config::local();
-    strict.slow = Duration::from_millis(4);
+    strict.slow_handler = Duration::from_millis(4);
     let mut patient = Config::local();
-    patient.slow = Duration::from_secs(5);
+    patient.slow_handler = Duration::from_secs(5);
     let (strict, patient) = (start(strict).await, start(patient).await);
     for (node, is_slow) in [(&strict, true), (&patient, false)] {
         let mut events = node.events();

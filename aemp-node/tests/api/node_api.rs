@@ -25,7 +25,7 @@ async fn arrived(from: &Node, to: &Node) {
 /// Two nodes that are connected.
 async fn two() -> (Node, Node) {
     let mut seed = config("seed");
-    seed.binds = vec!["127.0.0.1:0".into()];
+    seed.listen = vec!["127.0.0.1:0".into()];
     let seed = Node::start(seed).await.expect("it listens");
     let mut worker = config("worker");
     worker.seeds = vec![seed.addresses()[0].to_string()];
@@ -236,7 +236,7 @@ async fn who_sends_without_waiting_is_told_before_memory_runs_out() {
 #[tokio::test]
 async fn code_that_holds_up_the_node_is_told_with_its_port() {
     let mut impatient = config("impatient");
-    impatient.slow = Duration::from_millis(8);
+    impatient.slow_handler = Duration::from_millis(8);
     let node = Node::start(impatient).await.expect("it starts");
     let mut events = node.events();
     let sloth = node
@@ -275,7 +275,7 @@ async fn a_node_that_cannot_prove_itself_does_not_start_if_it_is_to_meet_others(
         Node::start(config)
     };
     for error in [
-        bare(|config| config.binds = vec!["127.0.0.1:0".into()]).await.expect_err("it listens"),
+        bare(|config| config.listen = vec!["127.0.0.1:0".into()]).await.expect_err("it listens"),
         bare(|config| config.seeds = vec!["127.0.0.1:1".into()]).await.expect_err("it dials"),
     ] {
         assert!(matches!(error, StartError::NoCredentials), "{error:?}");
@@ -287,7 +287,7 @@ async fn a_node_that_cannot_prove_itself_does_not_start_if_it_is_to_meet_others(
 #[tokio::test]
 async fn whoever_waits_to_join_hears_why_a_node_does_not_get_in() {
     let mut seed = config("seed");
-    seed.binds = vec!["127.0.0.1:0".into()];
+    seed.listen = vec!["127.0.0.1:0".into()];
     let seed = Node::start(seed).await.expect("it listens");
     let address = seed.addresses()[0].to_string();
     let start = async |id: &str, secret: &[u8]| {

@@ -84,7 +84,7 @@ async fn outcome(events: &mut Events) -> Result<(), String> {
 
 /// Two nodes that have met, and what each says of that: first the one that opened the connection.
 async fn meet(mut opener: Config, mut acceptor: Config) -> ([Node; 2], [Result<(), String>; 2]) {
-    acceptor.binds = vec!["127.0.0.1:0".into()];
+    acceptor.listen = vec!["127.0.0.1:0".into()];
     let acceptor = Node::start(acceptor).await.expect("it listens");
     opener.seeds = vec![acceptor.addresses()[0].to_string()];
     let opener = Node::start(opener).await.expect("it starts");

@@ -73,7 +73,7 @@ impl Network {
         let mut nodes: Vec<Node> = Vec::new();
         for id in ["a", "b", "c"] {
             let mut config = make(id);
-            config.binds = vec!["127.0.0.1:0".into()];
+            config.listen = vec!["127.0.0.1:0".into()];
             config.seeds = nodes.iter().map(|node| node.addresses()[0].to_string()).collect();
             nodes.push(Node::start(config).await.expect("it listens"));
         }
@@ -195,8 +195,8 @@ async fn becomes_refused(node: &Node, visitor: impl Fn() -> Config, reasons: &[&
 }
 
 async fn listen(mut config: Config) -> Node {
-    config.binds = vec!["127.0.0.1:0".into()];
-    config.overlap = Duration::from_millis(300);
+    config.listen = vec!["127.0.0.1:0".into()];
+    config.credential_grace = Duration::from_millis(300);
     Node::start(config).await.expect("it listens")
 }
 
@@ -224,7 +224,7 @@ async fn a_network_without_tls_gets_it_while_it_runs() {
     let pem = shared();
     let certificates = || Certificates::shared(pem.as_bytes()).expect("a certificate and a key");
     let mut lenient = with_secret("seed", "swordfish");
-    lenient.plain = true;
+    lenient.allow_plaintext = true;
     let (lenient, strict) = (listen(lenient).await, listen(with_secret("strict", "swordfish")).await);
     for node in [&lenient, &strict] {
         assert!(visit(node, with_certificates("visitor", certificates())).await.is_err());

@@ -33,7 +33,7 @@ fn bound(certificates: Option<Certificates>) -> Option<Certificates> {
 }
 
 async fn listen(mut config: Config) -> Node {
-    config.binds = vec!["127.0.0.1:0".into()];
+    config.listen = vec!["127.0.0.1:0".into()];
     Node::start(config).await.expect("it listens")
 }
 
@@ -167,7 +167,7 @@ async fn a_plain_peer_is_refused_and_taken_where_that_is_asked_for() {
     refused(plain, secured, [&[required], &["connection lost: it ended before the peer's authentication line"]]).await;
     let either = || {
         let mut config = secured();
-        config.plain = true;
+        config.allow_plaintext = true;
         config
     };
     assert_eq!(meet(either(), plain()).await, [Ok(()), Ok(())]);

@@ -54,7 +54,7 @@ async fn node_that_waits(certificates: Certificates, handshake_timeout: Duration
     let mut config = Config::new(NodeId::new("seed").expect("a node ID"));
     config.certificates = Some(certificates);
     config.node.link.handshake_timeout = handshake_timeout;
-    config.binds = vec!["127.0.0.1:0".into()];
+    config.listen = vec!["127.0.0.1:0".into()];
     let node = Node::start(config).await.expect("it listens");
     node.with(|context| context.named_port("echo", aemp_node::echo)).await.expect("it runs").expect("the name is free");
     let events = node.events();

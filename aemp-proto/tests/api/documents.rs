@@ -95,7 +95,9 @@ fn no_line_of_prose_is_too_wide() {
         // A requirement is one line, so that tools find it whole; a row of a table cannot be broken.
         let is_free = |line: &str| line.starts_with("**[") || line.starts_with('|') || line.contains("](");
         let document = text(&path);
-        wide.extend(prose(&document).filter(is_wide).filter(|line| !is_free(line)).map(|line| format!("{}: {line}", path.display())));
+        wide.extend(
+            prose(&document).filter(is_wide).filter(|line| !is_free(line)).map(|line| format!("{}: {line}", path.display())),
+        );
     }
     for path in files(".rs") {
         let code = text(&path);

@@ -22,7 +22,7 @@ pub(crate) fn aemp(arguments: &[&str]) -> Command {
 
 /// A node that offers `echo` and `log`, and its address.
 pub(crate) fn seed(bind: &str, more: &[&str]) -> (Running, String) {
-    let arguments = ["run", "--node-id", "seed", "--bind", bind, "--service", "echo", "--service", "log"];
+    let arguments = ["run", "--node-id", "seed", "--listen", bind, "--service", "echo", "--service", "log"];
     let mut running = Running::start(&mut aemp(&[&arguments, more].concat()));
     let ready = running.line();
     let address = ready.strip_prefix("ready seed ").unwrap_or_else(|| panic!("not ready: {ready}")).to_owned();

@@ -54,7 +54,7 @@ fn a_node_that_runs_is_tested_but_for_what_needs_a_start_of_its_own() {
     let place = Place::new("connect");
     place.write("secret", format!("{SECRET}\r\n"));
     let mut command = Command::new(aemp());
-    command.args(["run", "--bind", "127.0.0.1:0", "--service", "conformance", "--node-id", "subject", "--secret-file"]);
+    command.args(["run", "--listen", "127.0.0.1:0", "--service", "conformance", "--node-id", "subject", "--secret-file"]);
     let node = Runs::new(command.arg(place.path("secret")), "");
     let address = node.said.trim().rsplit(' ').next().expect("an address").to_owned();
     let connect = ["node", "--connect", &address, "--secret-file", "secret", "--level", "node", "--feature", "dataconn"];
@@ -76,7 +76,7 @@ fn runs(place: &Place, more: &[&str]) -> (Runs, String) {
     place.write("secret", SECRET);
     let mut command = Command::new(aemp());
     command
-        .args(["run", "--bind", "127.0.0.1:0", "--service", "echo", "--secret-file"])
+        .args(["run", "--listen", "127.0.0.1:0", "--service", "echo", "--secret-file"])
         .arg(place.path("secret"))
         .args(more);
     let node = Runs::new(&mut command, "");
