@@ -10,6 +10,7 @@ use aemp_node::{
     CallError, Capacity, Config, Context, ContextExt, DatabaseError, JoinError, Mailbox, Node, Overflow, SendError,
     StartError,
 };
+use tokio::io::AsyncReadExt as _;
 
 fn config(id: &str) -> Config {
     let mut config = Config::new(NodeId::new(id).expect("a node ID"));
@@ -410,4 +411,18 @@ async fn a_mailbox_that_nobody_reads_ends_and_its_senders_go_on() {
         seed.send(mailbox.id(), &number).expect("small");
     }
     assert_eq!(watch.await.expect("it runs").values()[0], "overflow".into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_not_open_greets_nobody_until_it_is() {
+    let mut closed = config("closed");
+    closed.listen = vec!["127.0.0.1:0".into()];
+    let node = Node::start_closed(closed).await.expect("it starts");
+    let mut stream = tokio::net::TcpStream::connect(node.addresses()[0]).await.expect("it listens");
+    let mut greeting = [0; 5];
+    let early = tokio::time::timeout(Duration::from_millis(200), stream.read_exact(&mut greeting)).await;
+    assert!(early.is_err(), "{early:?}");
+    node.open();
+    stream.read_exact(&mut greeting).await.expect("it greets now");
+    assert_eq!(&greeting, b"aemp;");
 }
