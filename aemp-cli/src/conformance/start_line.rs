@@ -115,6 +115,8 @@ impl Limits {
         set(&mut node.database.global.entries, self.entries);
         set(&mut node.database.watched, self.families);
         set(&mut node.handshakes, self.handshakes);
+        // Those of one address are a part of all (`SEC-8`).
+        node.handshakes_of_address = node.handshakes_of_address.min(node.handshakes.div_ceil(2));
         set(&mut node.spawned_by_peer, self.spawned);
     }
 }

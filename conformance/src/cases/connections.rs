@@ -14,6 +14,13 @@ use crate::test::{Test, unique};
 /// The cases of connections that stand.
 pub(super) const CASES: &[Case] = &[
     Case::new(
+        "connections/to-its-own-node-alone",
+        &["MSG-10"],
+        "A message for a port of one node goes to that node, and to no other one.",
+        to_its_own_node_alone,
+    )
+    .level(Node),
+    Case::new(
         "connections/arbiter-key",
         &["PEER-6"],
         "A node that settles simultaneous connections says so in its greeting.",
@@ -86,6 +93,15 @@ fn lost(observer: &mut Peer, name: &str) -> Step {
     let fired = observer.find(&format!("[{name:?}, \"transport_error\", …]"), |message| message.tag() == name)?;
     let right = fired.elements.get(2).is_some_and(|error| error == "transport_error");
     check(right, format!("[{name:?}, \"transport_error\", NODE, TEXT]"), fired.shown()).breaks("MON-8")
+}
+
+fn to_its_own_node_alone(t: &mut Test<'_>) -> Step {
+    let (mut one, mut other) = (t.up()?, t.up()?);
+    let port = unique("alone")?;
+    one.control(&json!(["send", one.port(&port), "something"]))?;
+    let came = one.message(&port)?;
+    check(came.len() == 1, "[\"something\"]", json!(came))?;
+    other.nothing_for(&port).breaks("MSG-10")
 }
 
 fn arbiter_key(t: &mut Test<'_>) -> Step {

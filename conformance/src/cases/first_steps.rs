@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     step("greeting/first-line", &["GREET-1"], "The first line as a whole is as the grammar says.", first_line),
     step("greeting/nonce", &["NONCE-1"], "The second line is a nonce of 32 random octets or more.", nonce),
-    step("greeting/nonce-is-new", &["NONCE-1"], "Two connections have two nonces.", nonce_is_new),
+    step("greeting/nonce-is-new", &["NONCE-1", "NONCE-2"], "Two connections have two nonces.", nonce_is_new),
     step(
         "authentication/line-comes",
         &["AUTH-1"],

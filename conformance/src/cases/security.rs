@@ -10,7 +10,7 @@ use crate::failure::{Breaks as _, Failure, Step, check};
 use crate::hex::hex;
 use crate::peer::Peer;
 use crate::subject::Feature::{Cleartext, Limits, Listen, Rotation};
-use crate::subject::Start;
+use crate::subject::{Start, Subject};
 use crate::test::{Test, unique};
 
 /// The cases of this chapter.
@@ -47,6 +47,14 @@ pub(super) const CASES: &[Case] = &[
     .needs(&[Listen, Limits])
     .alone()
     .stays(),
+    Case::new(
+        "security/silent-strangers-give-way",
+        &["SEC-8", "SEC-10"],
+        "Silent strangers of one address get a part of the places, and the oldest of them gives way to a member.",
+        silent_strangers_give_way,
+    )
+    .needs(&[Listen, Limits])
+    .alone(),
     Case::new(
         "security/rotation-takes-both-secrets",
         &["AUTH-16", "SEC-6"],
@@ -178,9 +186,9 @@ fn secret_stays_out(t: &mut Test<'_>, allow: &[&str]) -> Step {
 
 const HANDSHAKES: usize = 4;
 
-fn handshakes_are_bounded(t: &mut Test<'_>) -> Step {
-    let subject = t.start(|start| start.limits.handshakes = Some(HANDSHAKES as u64))?;
-    let mut strangers: Vec<Peer> = (0..3 * HANDSHAKES).map(|_| t.dial(&subject)).collect::<Step<_>>()?;
+/// Many strangers that say nothing, and how many of them are served at once.
+fn silent_strangers(t: &mut Test<'_>, subject: &Subject) -> Step<(Vec<Peer>, usize)> {
+    let mut strangers: Vec<Peer> = (0..3 * HANDSHAKES).map(|_| t.dial(subject)).collect::<Step<_>>()?;
     let mut served = 0;
     for stranger in &mut strangers {
         stranger.hears_within(Duration::from_millis(if served < HANDSHAKES { 100 } else { 10 }))?;
@@ -188,6 +196,28 @@ fn handshakes_are_bounded(t: &mut Test<'_>) -> Step {
         let open = stranger.ended_within(Duration::from_millis(5))?.is_none();
         served += usize::from(open && stranger.unread().contains(&b'\n'));
     }
+    Ok((strangers, served))
+}
+
+fn silent_strangers_give_way(t: &mut Test<'_>) -> Step {
+    let subject = t.start(|start| start.limits.handshakes = Some(HANDSHAKES as u64))?;
+    let (strangers, served) = silent_strangers(t, &subject)?;
+    let part = format!("fewer than the {HANDSHAKES} handshakes that the field `limits` allows, for one address");
+    t.should("SEC-8", served < HANDSHAKES, part, format!("{served} connections that were greeted and stand"));
+    let mut member = t.dial(&subject)?;
+    let admitted = member.handshake();
+    let gives_way = format!("a handshake with a member, while {} strangers say nothing", strangers.len());
+    t.should("SEC-10", admitted.is_ok(), gives_way, "none");
+    drop(strangers);
+    if admitted.is_ok() {
+        t.ends(member);
+    }
+    Ok(())
+}
+
+fn handshakes_are_bounded(t: &mut Test<'_>) -> Step {
+    let subject = t.start(|start| start.limits.handshakes = Some(HANDSHAKES as u64))?;
+    let (strangers, served) = silent_strangers(t, &subject)?;
     check(
         served <= HANDSHAKES,
         format!("{HANDSHAKES} handshakes under way at most, as the field `limits` says"),

@@ -14,13 +14,13 @@ fn everything_that_binds_has_a_case_or_a_vector_or_a_reason_why_not() {
 }
 
 #[test]
-fn reasons_excuse_an_eighth_of_what_binds_at_most_and_nothing_that_is_shown() {
+fn reasons_excuse_a_tenth_of_what_binds_at_most_and_nothing_that_is_shown() {
     let shown = appendix::shown();
     let binding = requirement::all().values().filter(|requirement| requirement.strength != Strength::May);
     let (total, excused) = binding.fold((0, 0), |(total, excused), requirement| {
         (total + 1, excused + usize::from(shown[&requirement.id].reason.is_some()))
     });
-    assert!(excused * 8 <= total, "{excused} of {total} are excused");
+    assert!(excused * 10 <= total, "{excused} of {total} are excused");
     for (id, shown) in &shown {
         assert!(shown.reason.is_none() || !shown.is_shown(), "{id} is excused, and shown by {shown:?}");
     }

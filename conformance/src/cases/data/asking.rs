@@ -29,8 +29,8 @@ pub(super) const CASES: &[Case] = &[
     .in_each_framing(),
     listening_asker(
         "data/asks-with-new-ids",
-        &["DATA-10", "DATA-11"],
-        "The IDs that a node chooses are long, and have nothing in common.",
+        &["DATA-10", "DATA-11", "DATA-28"],
+        "The IDs that a node chooses are long, but not too long, and have nothing in common.",
         asks_with_new_ids,
     ),
     listening_asker(
@@ -82,6 +82,9 @@ const fn listening_asker(
 
 /// The function for which the node asks, and what it is to be given.
 const FUNCTION: &str = "Suite::function";
+
+/// Octets that an ID, and the name of a port, should have at most.
+const LONGEST: usize = 256;
 
 /// What the node has asked for.
 struct Asked {
@@ -193,7 +196,10 @@ fn asks_with_new_ids(t: &mut Test<'_>) -> Step {
     let (_, mut peer) = met(t)?;
     let mut ids: Vec<String> = Vec::new();
     for _ in 0..8 {
-        let id = told_to_ask(&mut peer, &[])?.id;
+        let Asked { id, echo } = told_to_ask(&mut peer, &[])?;
+        let port = echo[0].as_str().unwrap_or_default();
+        let short = id.len() <= LONGEST && port.len() <= LONGEST;
+        t.should("DATA-28", short, format!("an ID and a port of {LONGEST} octets at most"), format!("{id} and {port}"));
         check(id.len() >= 16, "an ID of 16 octets at least, which hold 128 bits", &id)?;
         t.should("DATA-11", !id.contains([';', '%']), "an ID without ; and %", &id);
         for other in &ids {

@@ -93,6 +93,12 @@ pub(super) const CASES: &[Case] = &[
     )
     .allows(&["refused", "all are expected"]),
     listening(
+        "data/few-do-not-use-up-all",
+        &["DATA-29", "SEC-14"],
+        "When a few nodes have asked until they were refused, another node still gets the data connection for which it asks.",
+        few_do_not_use_up_all,
+    ),
+    listening(
         "data/values-too-large",
         &["DATA-18", "DATA-14"],
         "The octets of the values that are kept are bounded; who has them kept without end is refused in the end.",
@@ -287,6 +293,28 @@ fn bounded(t: &mut Test<'_>, values: &[Json], most: usize) -> Step<bool> {
 fn too_many(t: &mut Test<'_>) -> Step {
     let refused = bounded(t, &[], MANY)?;
     t.outcome(if refused { "refused" } else { "all are expected" });
+    Ok(())
+}
+
+fn few_do_not_use_up_all(t: &mut Test<'_>) -> Step {
+    /// Nodes that ask for much, and how often each asks at most.
+    const FEW: usize = 12;
+    const OF_ONE: usize = 400;
+    let subject = t.start(|_| {})?;
+    let mut few = Vec::new();
+    for _ in 0..FEW {
+        let mut peer = t.up_at(&subject)?;
+        asks_until_refused(&mut peer, &[], OF_ONE)?;
+        few.push(peer);
+    }
+    let mut other = t.up_at(&subject)?;
+    let id = expected(&mut other, MIRROR, &[])?;
+    let is_refused = other.has(|message| message.port().is_empty() && message.tag() == "kil1");
+    let wanted = format!("a data connection for another node, when {FEW} nodes have asked for as many as they get");
+    t.should("DATA-29", !is_refused, wanted, "it is refused");
+    if !is_refused {
+        mirrors(&mut opened(t, &subject, other.node(), &id)?, b"octets")?;
+    }
     Ok(())
 }
 

@@ -14,6 +14,19 @@ const FAILED: &str = "AnyEvent::MP::DataConn";
 
 pub(super) const FAULTS: &[Entry] = &[
     Entry::new("expects no data connections", |_| requests(EXPECT, |_, _| Fate::Drop)),
+    Entry::new("expects as many data connections as a few nodes ask for", |_| {
+        let mut asked = 0;
+        Fault::packet_in(move |_, message| {
+            asked += usize::from(is(message, EXPECT));
+            if is(message, EXPECT) && asked > 1_000 { Fate::Replace(vec![replaced(message, 5, "")]) } else { Fate::Pass }
+        })
+    }),
+    Entry::new("asks for data connections with long IDs", |_| {
+        Fault::packet_out(|_, message| match message.get(2).map(text) {
+            Some(id) if is(message, EXPECT) => Fate::Replace(vec![replaced(message, 2, id.repeat(20))]),
+            _ => Fate::Pass,
+        })
+    }),
     Entry::new("opens no data connections", |_| requests(CONNECT, |_, _| Fate::Drop)),
     Entry::new("ends no port that waits for a data connection", |_| refusals(|_| Fate::Drop)),
     Entry::new("gives other reasons why there is no data connection", |_| {

@@ -15,6 +15,17 @@ pub(super) const FAULTS: &[Entry] = &[
     Entry::new("uses another secret", |_| {
         Fault::start(|start| start.secret = start.secret.as_ref().map(|secret| format!("{secret}!")))
     }),
+    Entry::new("has no place for members behind eight silent strangers", |_| {
+        let mut heard = 0;
+        Fault::line_in(move |between, number, line| {
+            if number == 0 && !between.opened {
+                heard += 1;
+                if between.number >= heard + 8 {
+                    line.clear();
+                }
+            }
+        })
+    }),
     // What it sends.
     Entry::new("greets in four parts", |_| {
         Fault::line_out(|_, number, line| {

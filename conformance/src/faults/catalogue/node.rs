@@ -22,6 +22,18 @@ const fn shortens(name: &'static str) -> Entry {
 }
 
 pub(super) const FAULTS: &[Entry] = &[
+    Entry::new("sends messages to other nodes, too", |_| {
+        // The last message to a port, and the node to which it went.
+        let mut last: Option<(String, Vec<Value>)> = None;
+        Fault::packet_out(move |between, message| {
+            let stray = last.take_if(|(node, _)| *node != between.peer).map(|(_, stray)| stray);
+            let is_message = message.first().is_some_and(|port| *port != Value::from(""));
+            if is_message {
+                last = Some((between.peer.clone(), message.to_vec()));
+            }
+            stray.map_or(Fate::Pass, |stray| Fate::Replace(vec![stray, message.to_vec()]))
+        })
+    }),
     ignores("ignores mon0"),
     ignores("ignores mon1"),
     ignores("ignores kil0"),
