@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use aemp_node::proto::actor::{NoAnswer, Reasons};
 use aemp_node::proto::framing::{Framing, Limits};
 use aemp_node::proto::names::PortId;
-use aemp_node::proto::node::{NoAnswer, Reasons};
 use aemp_node::proto::value::Value;
 use aemp_node::{CallError, Node};
 use clap::Args;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aemp_node::proto::actor::{NodeEvent, Outcome};
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::{Elements, Framing};
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{NodeEvent, Outcome};
 use aemp_node::{Access, Config, Context, Node, Tap};
 
 use crate::{Failure, say};

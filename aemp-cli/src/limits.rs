@@ -1,8 +1,8 @@
 //! What a node takes, and for how long it waits: options of `aemp run`.
 
 use aemp_node::Config;
+use aemp_node::proto::actor::Memory;
 use aemp_node::proto::framing::Limits as PacketLimits;
-use aemp_node::proto::node::Memory;
 use clap::Args;
 
 use crate::Failure;

@@ -5,10 +5,10 @@ use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use aemp_node::proto::actor::{NodeEvent, Refusal};
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::{NodeEvent, Refusal};
 use aemp_node::{Certificates, Config, Events, Node, Tap};
 use clap::Args;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use aemp_proto::actor::NodeConfig;
 use aemp_proto::link;
 use aemp_proto::names::{NodeId, PortNames};
-use aemp_proto::node::NodeConfig;
 
 use crate::tls::Certificates;
 use crate::wire::Tap;

@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aemp_proto::actor::{self, DbEntry, Reasons};
 use aemp_proto::framing::{EncodeError, Framing, Limits};
 use aemp_proto::global::{Changes, DbError, Family, FamilyWatch};
 use aemp_proto::names::PortId;
-use aemp_proto::node::{self, DbEntry, Reasons};
 use aemp_proto::value::Value;
 use futures_core::Stream;
 use serde::Serialize;
@@ -202,14 +202,14 @@ impl Node {
     async fn ask_database<T: Send + 'static>(
         &self,
         family: &str,
-        ask: impl FnOnce(&mut node::Context<'_>, &str, Asker<T>) + Send + 'static,
+        ask: impl FnOnce(&mut actor::Context<'_>, &str, Asker<T>) + Send + 'static,
     ) -> Result<T, DatabaseError> {
         /// How long a question waits for a master.
         const PATIENCE: Duration = Duration::from_secs(10);
         let (answer, answered) = oneshot::channel();
         let family = family.to_owned();
         // The question goes with a port of its own, and that with whoever waits.
-        let make = move |context: &mut node::Context<'_>| {
+        let make = move |context: &mut actor::Context<'_>| {
             let port = context.port_without_code();
             context.run_in(&port, move |context| ask(context, &family, Asker(answer)));
             port

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime};
 
+use aemp_proto::actor::{Action, ConnectionId, Context, DialId, Node, NodeEvent, Refusal};
 use aemp_proto::framing::{EncodeError, Framing, Limits, Packet};
 use aemp_proto::link::Role;
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeEvent, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};

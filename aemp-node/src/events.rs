@@ -1,6 +1,6 @@
 //! What happens in a node, for async tasks that want to know.
 
-use aemp_proto::node::NodeEvent;
+use aemp_proto::actor::NodeEvent;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// # use aemp_node::{Config, Node, proto::{auth::Secret, names::NodeId, node::NodeEvent}};
+/// # use aemp_node::{Config, Node, proto::{auth::Secret, names::NodeId, actor::NodeEvent}};
 /// # let config = |id| {
 /// #     let mut config = Config::new(NodeId::new(id).unwrap());
 /// #     config.node.link.secret = Some(Secret::new(b"swordfish").unwrap());

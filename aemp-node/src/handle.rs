@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 use std::{fmt, io};
 
+use aemp_proto::actor::{Access, Context, NoAnswer, NodeEvent, Outcome, Reasons};
 use aemp_proto::framing::{Elements, EncodeError, Framing, Limits};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Access, Context, NoAnswer, NodeEvent, Outcome, Reasons};
 use aemp_proto::permissions::Permissions;
 use serde::Serialize;
 use thiserror::Error;
@@ -479,7 +479,7 @@ impl Node {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-    /// # use aemp_node::{Config, Node, proto::node::Reasons};
+    /// # use aemp_node::{Config, Node, proto::actor::Reasons};
     /// let node = Node::start(Config::local()).await.unwrap();
     /// let fragile = node.port(|_, _| panic!("oh no")).await.unwrap();
     /// let watch = node.watch(&fragile).await.unwrap();
@@ -592,7 +592,7 @@ impl Node {
         self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
     }
 
-    /// Sets what other nodes may do here, from now on ([`NodeConfig::permissions`](aemp_proto::node::NodeConfig::permissions)). What they have done
+    /// Sets what other nodes may do here, from now on ([`NodeConfig::permissions`](aemp_proto::actor::NodeConfig::permissions)). What they have done
     /// before stays: ports that they have spawned, watches, entries of the database.
     pub fn set_permissions(&self, permissions: Permissions) {
         self.command(move |driver| driver.with_node(|node, _| node.set_permissions(permissions)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aemp_proto::node::{NodeEvent, Refusal};
+use aemp_proto::actor::{NodeEvent, Refusal};
 use thiserror::Error;
 use tokio::time::timeout;
 

@@ -191,4 +191,4 @@ pub use watch::Watch;
 pub use wire::{Passed, Tap};
 
 pub use aemp_proto as proto;
-pub use aemp_proto::node::{Access, Context};
+pub use aemp_proto::actor::{Access, Context};

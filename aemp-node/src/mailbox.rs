@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use aemp_proto::actor::{Context, Outcome, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, Outcome, Reasons};
 use tokio::sync::mpsc;
 
 use crate::handle::{Node, Stopped};

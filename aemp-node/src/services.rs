@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use aemp_proto::actor::{Access, Context, Outcome};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Access, Context, Outcome};
 use aemp_proto::value::Value;
 
 /// The code of a port that sends the elements of each message, but the last, to the port that the last one names.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aemp_proto::node::{Conduct, Supervisor};
+use aemp_proto::actor::{Conduct, Supervisor};
 
 /// What the watchdog sees of a node. Reading a clock for every message would cost more than the message.
 struct Pulse {

@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 
+use aemp_proto::actor::{Context, Outcome, Reasons};
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, Outcome, Reasons};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
@@ -109,7 +109,7 @@ pub enum LocalError {
     InUse,
 }
 
-impl From<LocalError> for aemp_proto::node::Failure {
+impl From<LocalError> for aemp_proto::actor::Failure {
     fn from(error: LocalError) -> Self {
         error.to_string().into()
     }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use aemp_proto::node::{Reasons, WatchHandle};
+use aemp_proto::actor::{MonitorHandle, Reasons};
 use tokio::sync::oneshot;
 
 use crate::handle::{Node, Stopped};
@@ -12,12 +12,12 @@ use crate::handle::{Node, Stopped};
 #[must_use = "the watch is given up when this is dropped"]
 pub struct Watch {
     node: Node,
-    handle: WatchHandle,
+    handle: MonitorHandle,
     fired: oneshot::Receiver<Reasons>,
 }
 
 impl Watch {
-    pub(crate) fn new(node: Node, handle: WatchHandle, fired: oneshot::Receiver<Reasons>) -> Self {
+    pub(crate) fn new(node: Node, handle: MonitorHandle, fired: oneshot::Receiver<Reasons>) -> Self {
         Watch { node, handle, fired }
     }
 }

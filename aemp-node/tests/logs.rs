@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{CAUGHT, CaughtLogs, Config, LogLayer, LogLevel, Node};
 use serde_json::json;

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aemp_proto::actor::{ConnectionId, Node, NodeConfig};
 use aemp_proto::auth::Secret;
 use aemp_proto::framing::{Framing, Limits, Packet, Scan, Scanner};
 use aemp_proto::link::{Accepted, Config, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{ConnectionId, Node, NodeConfig};
 use aemp_proto::value::Value;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 

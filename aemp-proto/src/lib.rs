@@ -89,14 +89,15 @@
 
 extern crate alloc;
 
+pub mod actor;
 pub mod auth;
+pub mod engine;
 pub mod error;
 pub mod framing;
 pub mod global;
 pub mod line;
 pub mod link;
 pub mod names;
-pub mod node;
 mod output;
 pub mod permissions;
 mod requirement;

@@ -8,11 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aemp_proto::actor::{
+    Access, Action, ConnectionId, Context, DialId, MonitorHandle, Node, NodeConfig, NodeEvent, Reasons,
+};
 use aemp_proto::auth::{Method, Secret};
 use aemp_proto::framing::{Framing, Limits};
 use aemp_proto::link::{self, Event, Link, OwnGreeting, Role};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Access, Action, ConnectionId, Context, DialId, Node, NodeConfig, NodeEvent, Reasons, WatchHandle};
 use aemp_proto::value::Value;
 
 use super::heap;
@@ -82,7 +84,7 @@ struct Run<'a> {
     costs: Costs,
     /// Ports of the node's own, and whether they have ended.
     ports: Vec<(PortId, Rc<Cell<bool>>)>,
-    watches: Vec<(WatchHandle, Once)>,
+    watches: Vec<(MonitorHandle, Once)>,
     connections: u8,
 }
 

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
+use aemp_node::proto::actor::Context;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Elements;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::Context;
 use aemp_node::{Config, Node};
 
 use super::floor;
@@ -142,7 +142,7 @@ fn open_desk(context: &mut Context<'_>) {
 pub(super) fn check<'a>(
     elements: Elements<'a>,
     numbers: &Cell<u64>,
-) -> Result<(u64, &'a str), aemp_node::proto::node::Failure> {
+) -> Result<(u64, &'a str), aemp_node::proto::actor::Failure> {
     let (number, payload) = elements.rest()?;
     let expected = numbers.get();
     if number != expected {

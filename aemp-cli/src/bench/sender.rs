@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use aemp_node::Node;
+use aemp_node::proto::actor::{Context, NodeEvent, Outcome};
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{Context, NodeEvent, Outcome};
 use aemp_node::proto::value::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;

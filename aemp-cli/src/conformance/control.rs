@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
+use aemp_node::proto::actor::{Context, MonitorHandle, Outcome, Reasons};
 use aemp_node::proto::framing::Elements;
 use aemp_node::proto::global::FamilyWatch;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{Context, Outcome, Reasons, WatchHandle};
 use aemp_node::proto::value::Value;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use super::functions;
 /// The names that the suite has given to watches.
 #[derive(Default)]
 struct Named {
-    watches: BTreeMap<String, WatchHandle>,
+    watches: BTreeMap<String, MonitorHandle>,
     families: BTreeMap<String, FamilyWatch>,
 }
 
@@ -131,11 +131,11 @@ pub(super) fn offer(context: &mut Context<'_>) {
 /// The next element.
 pub(super) fn next<'a, T: serde::Deserialize<'a>>(
     elements: &mut Elements<'a>,
-) -> Result<T, aemp_node::proto::node::Failure> {
+) -> Result<T, aemp_node::proto::actor::Failure> {
     Ok(elements.next_as().ok_or("too few elements")??)
 }
 
-pub(super) fn text(error: impl Display) -> aemp_node::proto::node::Failure {
+pub(super) fn text(error: impl Display) -> aemp_node::proto::actor::Failure {
     error.to_string().into()
 }
 

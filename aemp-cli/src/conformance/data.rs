@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::io;
 
+use aemp_node::proto::actor::{Context, Outcome};
 use aemp_node::proto::framing::Elements;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{Context, Outcome};
 use aemp_node::proto::value::Value;
 use aemp_node::{DataError, DataListener, DataStream, Message, Node};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use aemp_node::echo;
+use aemp_node::proto::actor::{Access, Context, Failure, Reasons};
 use aemp_node::proto::names::PortId;
-use aemp_node::proto::node::{Access, Context, Failure, Reasons};
 use aemp_node::proto::value::Value;
 
 /// Makes a port that was not made by name or by spawning.

@@ -8,7 +8,7 @@ mod start_line;
 
 use std::io::BufRead as _;
 
-use aemp_node::proto::node::Context;
+use aemp_node::proto::actor::Context;
 use aemp_node::{LogLayer, Node};
 use tokio::sync::oneshot;
 

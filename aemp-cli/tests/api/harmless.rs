@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::{Running, SECRET, aemp, free_address, output, text};
+use aemp_node::proto::actor::Reasons;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::Reasons;
 use aemp_node::{Config, LogLayer, Node};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;

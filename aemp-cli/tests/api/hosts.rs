@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::support::attacker::Attacker;
 use crate::support::{Running, SECRET, aemp, text};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Config, Node};
 
 /// Much longer than the hosts here may be silent.

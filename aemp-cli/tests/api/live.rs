@@ -4,9 +4,9 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::support::{Running, aemp, output, seed, text};
+use aemp_node::proto::actor::{NodeEvent, Reasons};
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{NodeEvent, Reasons};
 use aemp_node::{Config, Events, Node};
 use tokio::sync::mpsc;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::proxy::Proxies;
 use crate::support::{Running, SECRET, aemp, free_address, output, text};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::global::{Changes, Family};
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{Config, FamilyChanges, Node};
 

@@ -5,9 +5,9 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use aemp_proto::actor::{Context, Reasons};
 use aemp_proto::framing::{EncodeError, Framing};
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Context, Reasons};
 use aemp_proto::value::Value;
 use serde::Serialize;
 use thiserror::Error;

@@ -1,6 +1,6 @@
 //! Data connections that others ask for.
 
-use aemp_proto::node::Context;
+use aemp_proto::actor::Context;
 use thiserror::Error;
 use tokio::sync::mpsc;
 

@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use aemp_proto::actor::{ConnectionId, DataTaker};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{ConnectionId, DataTaker};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 

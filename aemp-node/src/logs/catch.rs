@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use aemp_proto::actor::{Context, Outcome, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::global::Changes;
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, Outcome, Reasons};
 use aemp_proto::value::Value;
 use futures_core::Stream;
 

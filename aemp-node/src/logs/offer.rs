@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use aemp_proto::actor::{Access, Context, Outcome};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Access, Context, Outcome};
 use aemp_proto::value::Value;
 
 use super::backlog::Entry;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::support::attacker::Attacker;
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::global::{Family, Shard};
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Config, Entry, FamilyChanges, Node};
 use serde_json::{Value, json};
 

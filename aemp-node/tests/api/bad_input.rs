@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::recordings::{Octets, Verdict, cases};
 use crate::support::attacker::{Attacker, hang_up, is_closed_after, raw};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{Capacity, Config, Events, Mailbox, Node};
 use serde::Deserialize;

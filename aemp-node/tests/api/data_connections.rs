@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Certificates, Config, DataListener, DataStream, Node, Tap};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use aemp_node::proto::actor::{NodeEvent, Reasons};
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::link::Config as LinkConfig;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{NodeEvent, Reasons};
 use aemp_node::{Config, ContextExt, LocalError, LocalPort, Node, SendError, Tap};
 
 fn config(id: &str, seed: Option<&Node>) -> Config {

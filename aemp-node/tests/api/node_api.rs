@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use aemp_node::proto::actor::{NoAnswer, NodeEvent, Reasons};
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::names::{NodeId, PortId};
-use aemp_node::proto::node::{NoAnswer, NodeEvent, Reasons};
 use aemp_node::{
     CallError, Capacity, Config, Context, ContextExt, DatabaseError, JoinError, Mailbox, Node, Overflow, SendError,
     StartError,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::support::certificates::{Authority, shared};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::framing::Framing;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::proto::value::Value;
 use aemp_node::{Certificates, Config, Events, Node};
 

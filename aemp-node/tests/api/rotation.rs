@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, shared};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::{Method, Secret};
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Certificates, Config, Mailbox, Node};
 use tokio::task::JoinHandle;
 

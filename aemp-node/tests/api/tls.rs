@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, RECORDED, shared};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::Secret;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Certificates, CertificatesError, Config, Events, Node};
 
 fn config(id: &str, certificates: Option<Certificates>) -> Config {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::support::certificates::{Authority, RECORDED, shared};
 use crate::support::{Running, output, text};
+use aemp_node::proto::actor::NodeEvent;
 use aemp_node::proto::auth::{Method, Transcript};
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::node::NodeEvent;
 use aemp_node::{Certificates, Config, Events, Node};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Context, NodeConfig};
 use aemp_proto::auth::Secret;
 use aemp_proto::link;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Context, Node, NodeConfig};
 
 use super::heap::given_back;
 use super::world::{Random, Traffic, World, address};
@@ -134,7 +134,7 @@ impl Network {
             let Some(host) = hosts.clone().find(|&host| !self.holds_all(host, globals)) else { return Ok(()) };
             while !self.holds_all(host, globals) {
                 if self.world.now >= end {
-                    let entries = self.world.node(host).map_or(0, Node::entries);
+                    let entries = self.world.node(host).map_or(0, |node| node.entries());
                     let all = self.all_entries(globals);
                     return Err(format!("{:?}: {} has {entries} entries, and should have {all}", self.size, name(host)));
                 }
@@ -220,7 +220,9 @@ impl Network {
         while !orphans.is_empty()
             && let Some(host) = self.world.step(began + PATIENCE)
         {
-            if self.world.node(host).and_then(Node::master).is_some_and(|master| *master != lost) && orphans.remove(&host) {
+            if self.world.node(host).and_then(|node| node.master()).is_some_and(|master| *master != lost)
+                && orphans.remove(&host)
+            {
                 time = self.world.now - began;
             }
         }

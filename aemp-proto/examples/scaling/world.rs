@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aemp_proto::actor::{Action, ConnectionId, Context, DialId, Node, NodeConfig};
 use aemp_proto::framing::{Framing, Limits, Scan, Scanner};
 use aemp_proto::link::Role;
-use aemp_proto::node::{Action, ConnectionId, Context, DialId, Node, NodeConfig};
 
 /// A generator that gives the same numbers for the same seed (SplitMix64).
 pub(crate) struct Random(pub(crate) u64);

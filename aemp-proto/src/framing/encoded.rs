@@ -1,7 +1,7 @@
 //! A value that stays encoded: as small as its octets, and shared.
 
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
@@ -27,7 +27,7 @@ use crate::value::Value;
 /// assert_eq!(encoded.value(), Value::from("a"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Encoded(Rc<[u8]>);
+pub struct Encoded(Arc<[u8]>);
 
 impl Encoded {
     /// Takes a value out of a packet.
@@ -69,7 +69,7 @@ impl Encoded {
 
     /// Whether both are one and the same place in memory.
     pub(crate) fn is_shared_with(&self, other: &Encoded) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::deserialize::{ALL, DecodeError, Next, Rest};
-use super::place::Place;
 use super::read::{Item, Members, Reader, Scalar};
 use super::serialize::EncodeError;
 use super::write::Uncommitted;
@@ -238,7 +237,7 @@ impl<'a> Elements<'a> {
     }
 
     /// Decodes a request: the last element is the port for the answer, and those before it are what was given to
-    /// [`call`](crate::node::Context::call), decoded as [`rest`](Self::rest) does it.
+    /// [`call`](crate::actor::Context::call), decoded as [`rest`](Self::rest) does it.
     ///
     /// ```
     /// use aemp_proto::framing::{Framing, Limits, Packet};
@@ -271,16 +270,6 @@ impl<'a> Elements<'a> {
     /// Octets of the packet that were not read.
     pub(crate) fn left(&self) -> usize {
         self.cursor.left()
-    }
-
-    /// Takes the next element without decoding it: its place. `None` if all were taken.
-    pub(crate) fn place(&mut self) -> Option<Place<'a>> {
-        if !on!(&mut self.cursor, reader => reader.more(&mut self.members)).unwrap_or(false) {
-            return None;
-        }
-        let place = Place(self.cursor.clone());
-        on!(&mut self.cursor, reader => reader.skip()).ok()?;
-        Some(place)
     }
 
     /// Takes and decodes the next element; `None` if all were taken.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::cbor;
 use super::deserialize::{DecodeError, Next};
-use super::packet::{Cursor, on};
+use super::packet::{Cursor, Elements, on};
 use super::read::{Item, Members, Reader, Scalar};
 use crate::value::Integer;
 
@@ -39,6 +39,18 @@ pub(crate) enum Visit<'v> {
 pub(crate) struct Inside<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) members: Members,
+}
+
+impl<'a> Elements<'a> {
+    /// Takes the next element without decoding it: its place. `None` if all were taken.
+    pub(crate) fn place(&mut self) -> Option<Place<'a>> {
+        if !on!(&mut self.cursor, reader => reader.more(&mut self.members)).unwrap_or(false) {
+            return None;
+        }
+        let place = Place(self.cursor.clone());
+        on!(&mut self.cursor, reader => reader.skip()).ok()?;
+        Some(place)
+    }
 }
 
 impl<'a> Place<'a> {

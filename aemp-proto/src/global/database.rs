@@ -1,8 +1,8 @@
 //! What a database is made of: families of keys with values, and changes to them.
 
 use alloc::collections::BTreeMap;
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use thiserror::Error;
@@ -17,10 +17,10 @@ pub type Family = BTreeMap<String, Value>;
 pub type Database = BTreeMap<String, Family>;
 
 /// A key, or the name of a family; shared by all that hold it.
-pub(super) type Name = Rc<str>;
+pub(super) type Name = Arc<str>;
 
 /// Values by key, still encoded.
-pub type Entries = Vec<(Rc<str>, Encoded)>;
+pub type Entries = Vec<(Arc<str>, Encoded)>;
 
 /// The family that holds the addresses of each node.
 pub(super) const ADDRESSES: &str = "'l";
@@ -32,13 +32,13 @@ pub(super) const GLOBALS: &str = "'g";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The family.
-    pub family: Rc<str>,
+    pub family: Arc<str>,
     /// What is new or has another value now.
     pub set: Entries,
     /// What is there no more. It may name what never was there.
-    pub deleted: Vec<Rc<str>>,
+    pub deleted: Vec<Arc<str>>,
     /// Keys that came with more than an entry may have, and the size of each (`DB-31`). A request that is written has none.
-    pub too_large: Vec<(Rc<str>, usize)>,
+    pub too_large: Vec<(Arc<str>, usize)>,
 }
 
 impl Change {

@@ -23,7 +23,7 @@ pub struct Limits {
     /// (`DB-40`), so that small ones stay.
     pub all: usize,
     /// What one answer to a query may take: 1 MiB and 100,000 values by default, what every receiver takes (`LIMIT-5`). A
-    /// [`Node`](crate::node::Node) raises this to its [`send_limits`](crate::link::Config::send_limits). An answer is written in one turn.
+    /// [`Node`](crate::actor::Node) raises this to its [`send_limits`](crate::link::Config::send_limits). An answer is written in one turn.
     pub answers: crate::framing::Limits,
     /// The work of one turn for one peer, in units of about an octet: 65,536 by default. What takes more goes on in later turns.
     pub portion: usize,

@@ -11,7 +11,9 @@ mod lost;
 mod master;
 mod read;
 mod reading;
+mod receiving;
 mod refused;
+mod remembering;
 mod request;
 mod setting;
 mod shards;
@@ -19,6 +21,7 @@ mod slot;
 mod tables;
 mod telling;
 mod watching;
+mod working;
 
 pub use asking::{Answer, QuestionId};
 pub use database::{Change, Changes, Database, DbError, Delta, Entries, Family};
@@ -29,8 +32,8 @@ pub use tables::Tables;
 pub use watching::FamilyWatch;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -53,13 +56,13 @@ use crate::value::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Send a request to a node that is up.
-    Send(NodeId, Rc<Request>),
+    Send(NodeId, Arc<Request>),
     /// The addresses of a node that was [searched](Global::find); `None` if nobody knows it.
     Found(NodeId, Option<Vec<String>>),
     /// The answer to a question.
     Answer(QuestionId, Answer),
     /// What is different in a family that is watched.
-    Changes(FamilyWatch, Rc<Delta>),
+    Changes(FamilyWatch, Arc<Delta>),
     /// Connect to this global node, and try again until it is up, or to be let go (`GLOBAL-18`).
     Keep(NodeId),
     /// A global node is of no more interest.
@@ -303,7 +306,7 @@ impl Global {
             // From now on it may hear of it (`GLOBAL-15`, `GLOBAL-7`).
             let due = [(self.is_global, Request::Global), (peer.is_seed, Request::Slave(None))];
             let due = due.into_iter().filter(|(is_due, _)| *is_due);
-            self.outputs.extend(due.map(|(_, request)| Output::Send(from.clone(), Rc::new(request))));
+            self.outputs.extend(due.map(|(_, request)| Output::Send(from.clone(), Arc::new(request))));
         }
         if !is_global && request != Request::Global {
             // It is not global any more, if it was (`GLOBAL-21`).
@@ -327,7 +330,7 @@ impl Global {
             Request::Update(change) | Request::OwnUpdate(change) => self.merge(from, Vec::from([change])),
             Request::Find(node) => {
                 let addresses = NodeId::new(&node).ok().and_then(|node| self.addresses(&node));
-                self.send_now(from, Rc::new(Request::Found(node, addresses)));
+                self.send_now(from, Arc::new(Request::Found(node, addresses)));
             }
             Request::Ask(question, family, id) => self.add_job(from, Job::Answer { question, family, id }),
             Request::Watch(family) => self.watched_by(from, family),

@@ -1,7 +1,7 @@
 //! Reading requests, entry by entry: no tree of values stands for a whole packet.
 
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::database::{Change, Name, addresses_at, check_entry, measure};
@@ -99,8 +99,8 @@ pub(super) fn add_entry<'a>(key: &str, value: &Place<'a>, entry: Entry, change: 
     let (measured, behind) = measure(value).ok()?;
     if !key.is_empty() {
         match check_entry(key, measured) {
-            Err(size) if entry == Entry::Checked => change.too_large.push((Rc::from(key), size)),
-            _ => change.set.push((Rc::from(key), Encoded::take(value).ok()?)),
+            Err(size) if entry == Entry::Checked => change.too_large.push((Arc::from(key), size)),
+            _ => change.set.push((Arc::from(key), Encoded::take(value).ok()?)),
         }
     }
     Some(behind)
@@ -115,7 +115,7 @@ fn database(place: &Place<'_>) -> Option<Vec<Change>> {
     }
     let (mut families, mut inside) = (Vec::new(), place.map()?);
     while let Some((family, value)) = inside.next() {
-        let mut change = Change::new(&Rc::from(&*family));
+        let mut change = Change::new(&Arc::from(&*family));
         entries(&value, Entry::Checked, &mut change)?;
         families.push(change);
         inside.pass(value.walk(|_| {}).ok()?);

@@ -3,17 +3,16 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::Global;
 use super::database::{Change, Name};
 use super::read::{Entry, add_entry, argument, name_at, text};
 use super::request::Request;
 use super::shards::TABLE;
-use crate::framing::{Elements, Kept, Mark, Place};
+use crate::framing::{Kept, Mark, Place};
 use crate::names::NodeId;
 
 /// Which request it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Slave,
     Set,
     Update,
@@ -23,7 +22,7 @@ enum Kind {
 
 /// A request that is read in portions.
 pub(super) struct Reading {
-    kept: Kept,
+    pub(super) kept: Kept,
     kind: Kind,
     /// Its family, if it is about one.
     family: Option<Name>,
@@ -72,24 +71,24 @@ impl Readings {
         }
     }
 
-    fn push(&mut self, node: &NodeId, waiting: Waiting) {
+    pub(super) fn push(&mut self, node: &NodeId, waiting: Waiting) {
         self.octets += waiting.octets();
         self.queues.entry(node.clone()).or_default().push_back(waiting);
     }
 
     /// Takes the first one out. It counts until it is put back or [`end`](Self::end)s.
-    fn take(&mut self, node: &NodeId) -> Option<Waiting> {
+    pub(super) fn take(&mut self, node: &NodeId) -> Option<Waiting> {
         self.queues.get_mut(node)?.pop_front()
     }
 
-    fn put_back(&mut self, node: &NodeId, waiting: Waiting) {
+    pub(super) fn put_back(&mut self, node: &NodeId, waiting: Waiting) {
         // It may have been lost meanwhile.
         if let Some(queue) = self.queues.get_mut(node) {
             queue.push_front(waiting);
         }
     }
 
-    fn end(&mut self, node: &NodeId, octets: usize) {
+    pub(super) fn end(&mut self, node: &NodeId, octets: usize) {
         if let Some(queue) = self.queues.get(node) {
             self.octets -= octets;
             if queue.is_empty() {
@@ -108,62 +107,7 @@ impl Waiting {
     }
 }
 
-impl Global {
-    /// A request came from a node that is up: its name, and its arguments as they are. What is large is kept, and goes on with
-    /// [`run`](Self::run); nothing may come from that node until [`Output::Resume`](super::Output::Resume), or it waits, too.
-    pub fn receive_packet(&mut self, from: &NodeId, request: &str, arguments: Elements<'_>) {
-        let octets = arguments.left();
-        self.work += TABLE;
-        let is_kept = self.readings.has(from);
-        if octets > self.limits.portion
-            && self.peers.contains_key(from)
-            && let Some(kind) = kind(request)
-        {
-            if let Some(reading) = Kept::new(arguments).and_then(|kept| Reading::new(kind, kept)) {
-                self.work += octets as u64;
-                self.readings.push(from, Waiting::Reading(reading));
-                if !is_kept {
-                    self.add_turn(from);
-                }
-                self.update_pause(from);
-            }
-            return;
-        }
-        let Some(request) = Request::decode(request, arguments) else { return };
-        self.work += octets as u64;
-        match is_kept {
-            true => self.readings.push(from, Waiting::Request(request)),
-            false => self.receive(from, request),
-        }
-    }
-
-    /// Takes in a portion of what a peer has sent; false if nothing waits.
-    pub(super) fn read_portion(&mut self, node: &NodeId) -> bool {
-        match self.readings.take(node) {
-            None => return false,
-            Some(Waiting::Request(request)) => {
-                self.readings.end(node, 0);
-                self.receive(node, request);
-            }
-            Some(Waiting::Reading(mut reading)) => {
-                let octets = reading.kept.len();
-                let (request, spent, has_ended) = reading.portion(self.limits.portion);
-                self.work += spent as u64;
-                match has_ended {
-                    true => self.readings.end(node, octets),
-                    false => self.readings.put_back(node, Waiting::Reading(reading)),
-                }
-                if let Some(request) = request {
-                    self.receive(node, request);
-                }
-            }
-        }
-        self.update_pause(node);
-        true
-    }
-}
-
-fn kind(request: &str) -> Option<Kind> {
+pub(super) fn kind(request: &str) -> Option<Kind> {
     Some(match request {
         "g_slave" => Kind::Slave,
         "g_set" => Kind::Set,
@@ -176,7 +120,7 @@ fn kind(request: &str) -> Option<Kind> {
 
 impl Reading {
     /// Begins to read the arguments; `None` if they cannot be used (`NODE-1`, `DB-1`).
-    fn new(kind: Kind, kept: Kept) -> Option<Self> {
+    pub(super) fn new(kind: Kind, kept: Kept) -> Option<Self> {
         let mut arguments = kept.elements();
         let (mut family, mut families, mut entries, mut deleted) = (None, None, None, None);
         match kind {
@@ -199,7 +143,7 @@ impl Reading {
     }
 
     /// Reads a portion: what is to be done with it, what it has cost, and whether that was the last one.
-    fn portion(&mut self, most: usize) -> (Option<Request>, usize, bool) {
+    pub(super) fn portion(&mut self, most: usize) -> (Option<Request>, usize, bool) {
         let mut spent = 0;
         if self.checked_from.is_some() {
             return match self.walk(most, &mut spent, None) {

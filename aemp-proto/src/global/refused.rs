@@ -3,9 +3,6 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use core::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 
-use super::{Global, Output};
-use crate::names::NodeId;
-
 /// Which entries were told, by a number made from source, family and key.
 #[derive(Default)]
 pub(super) struct Refused {
@@ -44,7 +41,7 @@ impl Refused {
     }
 
     /// Notes an entry; whether it is new.
-    fn note(&mut self, entry: impl Hash) -> bool {
+    pub(super) fn note(&mut self, entry: impl Hash) -> bool {
         let number = BuildHasherDefault::<Fnv>::default().hash_one(entry);
         if !self.told.insert(number) {
             return false;
@@ -56,17 +53,5 @@ impl Refused {
             self.told.remove(&oldest);
         }
         true
-    }
-}
-
-impl Global {
-    /// An entry that is too large is not kept: the operator hears of it, once (`DB-41`).
-    pub(super) fn refuse(&mut self, from: &NodeId, family: &str, key: &str, octets: usize) {
-        /// What is shown of a key, in characters.
-        const SHOWN: usize = 256;
-        if self.refused.note((from, family, key)) {
-            let (family, key) = (family.into(), key.chars().take(SHOWN).collect());
-            self.outputs.push_back(Output::Refused { node: from.clone(), family, key, octets });
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What nodes say to each other about the database and their roles.
 
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Serialize, Serializer};
@@ -38,7 +38,7 @@ pub enum Reply {
     /// Entries by key.
     Map(Entries),
     /// Keys, or texts that may be keys.
-    Keys(Vec<Rc<str>>),
+    Keys(Vec<Arc<str>>),
     /// Values.
     Array(Vec<Encoded>),
     /// It has a shape that no answer has.
@@ -63,13 +63,13 @@ pub enum Request {
     /// There, or nobody knows.
     Found(String, Option<Vec<String>>),
     /// A question about a family, and a name for it.
-    Ask(Question, Rc<str>, String),
+    Ask(Question, Arc<str>, String),
     /// The answer to the question of that name.
     Reply(String, Reply),
     /// Tell of a family, from now on.
-    Watch(Rc<str>),
+    Watch(Arc<str>),
     /// No more.
-    Unwatch(Rc<str>),
+    Unwatch(Arc<str>),
     /// The contents of a family that is watched.
     Contents(Change),
     /// A change in a family that is watched.
@@ -115,7 +115,7 @@ impl Serialize for Part<'_> {
 }
 
 /// Texts as an array.
-struct Texts<'e>(&'e [Rc<str>]);
+struct Texts<'e>(&'e [Arc<str>]);
 
 impl Serialize for Texts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@
 //! A shard that is lost goes in portions: until it is gone, what is left of it counts, behind all that its node has set anew.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Bound;
@@ -21,7 +21,7 @@ use crate::names::NodeId;
 
 /// What one source has set.
 struct Held {
-    rank: Rc<Rank>,
+    rank: Arc<Rank>,
     keys: BTreeMap<Name, BTreeSet<Name>>,
     entries: usize,
     octets: usize,
@@ -107,7 +107,7 @@ impl Shards {
         let (octets, freed) = (cost(key, &value), old.map(|old| cost(key, old)));
         let held = self.held.entry(source.clone()).or_insert_with(|| {
             self.last += 1;
-            let rank = Rc::new(Rank { source: source.clone(), newest_first: Reverse(self.last) });
+            let rank = Arc::new(Rank { source: source.clone(), newest_first: Reverse(self.last) });
             Held { rank, keys: BTreeMap::new(), entries: 0, octets: 0 }
         });
         let is_new_family = !held.keys.contains_key(family);
@@ -122,9 +122,9 @@ impl Shards {
         }
         self.octets = self.octets - held.octets + all;
         (held.entries, held.octets) = (entries, all);
-        let family = self.families.get_key_value(family).map_or_else(|| Rc::from(family), |(name, _)| name.clone());
+        let family = self.families.get_key_value(family).map_or_else(|| Arc::from(family), |(name, _)| name.clone());
         let store = self.families.entry(family.clone()).or_default();
-        let key = store.slots.get_key_value(key).map_or_else(|| Rc::from(key), |(name, _)| name.clone());
+        let key = store.slots.get_key_value(key).map_or_else(|| Arc::from(key), |(name, _)| name.clone());
         let slot = store.slots.entry(key.clone()).or_default();
         touch(&mut self.touched, &self.own, &family, &key, slot);
         let before = slot.value(&self.own).cloned();

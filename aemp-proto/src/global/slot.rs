@@ -1,7 +1,7 @@
 //! The values of one key: nearly always there is one.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -33,7 +33,7 @@ pub(super) struct Rank {
     pub(super) newest_first: Reverse<u64>,
 }
 
-type Place = (Rc<Rank>, Encoded);
+type Place = (Arc<Rank>, Encoded);
 
 /// The values of one key, by shard, in order.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Slot {
         self.find(rank).ok().map(|place| &self.places()[place].1)
     }
 
-    pub(super) fn set(&mut self, rank: &Rc<Rank>, value: Encoded) {
+    pub(super) fn set(&mut self, rank: &Arc<Rank>, value: Encoded) {
         let place = self.find(rank);
         match (&mut *self, place) {
             (Slot::None, _) => *self = Slot::One((rank.clone(), value)),

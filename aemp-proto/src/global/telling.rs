@@ -1,6 +1,6 @@
 //! What a node tells others, and its own watches, when the database changes.
 
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::database::{ADDRESSES, Change, Delta, GLOBALS, Name, Room};
@@ -39,7 +39,7 @@ impl Global {
                 true => only(&told, |key| self.jobs.tells_part(&master, &told.family, key)),
                 false => told,
             };
-            split(told).into_iter().for_each(|part| self.send_now(&master, Rc::new(Request::OwnUpdate(part))));
+            split(told).into_iter().for_each(|part| self.send_now(&master, Arc::new(Request::OwnUpdate(part))));
             return;
         }
         if self.told.is_empty() {
@@ -48,9 +48,9 @@ impl Global {
         let (busy, others): (Vec<_>, Vec<_>) = self.told.iter().cloned().partition(|node| self.jobs.has(node));
         for node in busy {
             let told = only(&told, |key| self.jobs.tells_part(&node, &told.family, key));
-            split(told).into_iter().for_each(|part| self.send_now(&node, Rc::new(Request::Update(part))));
+            split(told).into_iter().for_each(|part| self.send_now(&node, Arc::new(Request::Update(part))));
         }
-        for request in split(told).into_iter().map(|part| Rc::new(Request::Update(part))) {
+        for request in split(told).into_iter().map(|part| Arc::new(Request::Update(part))) {
             self.work += self.shards_work(others.len());
             others.iter().for_each(|node| self.send_now(node, request.clone()));
         }
@@ -70,9 +70,9 @@ impl Global {
             let (busy, others): (Vec<_>, Vec<_>) = watchers.iter().cloned().partition(|node| self.jobs.has(node));
             for node in busy {
                 let told = only(&change, |key| self.jobs.tells_contents(&node, family, key));
-                split(told).into_iter().for_each(|part| self.send_now(&node, Rc::new(Request::Change(part))));
+                split(told).into_iter().for_each(|part| self.send_now(&node, Arc::new(Request::Change(part))));
             }
-            for request in split(change.clone()).into_iter().map(|part| Rc::new(Request::Change(part))) {
+            for request in split(change.clone()).into_iter().map(|part| Arc::new(Request::Change(part))) {
                 self.work += self.shards_work(others.len());
                 others.iter().for_each(|node| self.send_now(node, request.clone()));
             }

@@ -1,8 +1,8 @@
 //! The families that are watched here: what is known of them, and who watches.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::asking::QuestionId;
@@ -34,7 +34,7 @@ struct View {
 }
 
 /// What watches are to be told.
-pub(super) type Told = Vec<(FamilyWatch, Rc<Delta>)>;
+pub(super) type Told = Vec<(FamilyWatch, Arc<Delta>)>;
 
 /// What stands behind a query whose answer says that all before it has come.
 enum Mark {
@@ -144,9 +144,9 @@ impl Views {
     }
 
     /// All that is in a view, as a watch is told first.
-    pub(super) fn beginning(&self, family: &str) -> Option<Rc<Delta>> {
+    pub(super) fn beginning(&self, family: &str) -> Option<Arc<Delta>> {
         let contents = self.views.get(family)?.contents.as_ref()?;
-        Some(Rc::new(Delta { added: entries(contents), ..Delta::default() }))
+        Some(Arc::new(Delta { added: entries(contents), ..Delta::default() }))
     }
 
     /// The contents of a view, as far as they are known.
@@ -296,6 +296,6 @@ fn entries(contents: &Contents) -> Entries {
 }
 
 fn tell(view: &View, delta: Delta) -> Told {
-    let delta = Rc::new(delta);
+    let delta = Arc::new(delta);
     view.watches.iter().map(|watch| (*watch, delta.clone())).collect()
 }

@@ -53,7 +53,7 @@ pub struct Config {
     /// Raise it where the peers are known to take more, as nodes of the reference do: then they also get larger answers from the database.
     pub send_limits: Limits,
     /// What one packet of ours may cost at most to a peer that announces what it takes (`GREET-26`): 64 MiB, 512 levels and 1,000,000 values by
-    /// default. A [`Node`](crate::node::Node) sends a peer no more than it announces, or `send_limits` if that is more; a link alone uses
+    /// default. A [`Node`](crate::actor::Node) sends a peer no more than it announces, or `send_limits` if that is more; a link alone uses
     /// `send_limits` only.
     pub send_most: Limits,
     /// How long the handshake may take as a whole, 30 seconds by default (`LIMIT-1`).

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::support::pair::{Told, config, give, link, take};
 use crate::support::world::node_config;
+use aemp_proto::actor::{ConnectionId, Node, NodeConfig, NodeEvent, Refusal};
 use aemp_proto::auth::Secret;
 use aemp_proto::link::{Link, Role};
-use aemp_proto::node::{ConnectionId, Node, NodeConfig, NodeEvent, Refusal};
 
 const START: Duration = Duration::from_secs(100);
 

@@ -2,7 +2,7 @@
 //! again meanwhile, they agree in the end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aemp_proto::framing::{Framing, Limits as PacketLimits, Packet};
@@ -42,7 +42,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 struct Nodes {
     nodes: Vec<Global>,
     /// What is on its way from one to another; there is a connection if there is a queue.
-    links: BTreeMap<(usize, usize), VecDeque<Rc<Request>>>,
+    links: BTreeMap<(usize, usize), VecDeque<Arc<Request>>>,
     own: Vec<BTreeMap<String, (u64, Owner)>>,
     views: Vec<Family>,
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::support::ports::{Log, heard, log, noting_reasons, port, two, values, with};
 use crate::support::world::World;
+use aemp_proto::actor::{Context, NoAnswer, Outcome, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, NoAnswer, Outcome, Reasons};
 use aemp_proto::value::Value;
 
 fn noting_answer(log: &Log) -> impl FnOnce(&mut Context<'_>, Result<Elements<'_>, NoAnswer>) -> Outcome + 'static {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::support::host::Stream;
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Context, DataTaker, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::framing::{Framing, Packet};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Context, DataTaker, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
 use serde::Serialize;
 

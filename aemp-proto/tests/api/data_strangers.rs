@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::support::pair::{Told, config, give, link, take};
 use crate::support::world::node_config;
 use aemp_proto::Requirement;
+use aemp_proto::actor::{Action, ConnectionId, Context, DataConnection, DataTaker, DialId, Node, Reasons};
 use aemp_proto::auth::Secret;
 use aemp_proto::error::Error;
 use aemp_proto::line::Protocol;
 use aemp_proto::link::{Config, Event, Link, OwnGreeting, Role, Tls};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Action, ConnectionId, Context, DataConnection, DataTaker, DialId, Node, Reasons};
 use aemp_proto::value::Value;
 
 const NOW: Duration = Duration::ZERO;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::support::globals::{entries, family, listening, master, set, taken, up, watch};
 use crate::support::ports::{port, with};
 use crate::support::world::World;
+use aemp_proto::actor::{NodeConfig, NodeEvent};
 use aemp_proto::framing::{Framing, Limits as PacketLimits};
 use aemp_proto::global::DbError;
-use aemp_proto::node::{NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 
 /// Three globals `s`, `t` and `u`, and `a`, a slave of `s` that sends what it likes.
@@ -86,7 +86,7 @@ fn what_is_too_large_is_refused_with_the_reason() {
     world.dial(1, 0);
     world.settle();
     with(&mut world, 1, |context| {
-        let set = |context: &mut aemp_proto::node::Context<'_>, family: &str, key: &str, value: &Value| {
+        let set = |context: &mut aemp_proto::actor::Context<'_>, family: &str, key: &str, value: &Value| {
             context.db_set(family, key, value).map(drop)
         };
         let refused = set(context, &"f".repeat(50_000), "k", &Value::Null).expect_err("DB-2");

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::support::globals::{entries, family, id, listening, master, set, two_globals, up, watch_node, with_seed};
 use crate::support::ports::{heard, log, noting, port, values, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{NodeConfig, NodeEvent};
 use aemp_proto::global::Limits;
 use aemp_proto::link::Role;
-use aemp_proto::node::{NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 
 #[test]

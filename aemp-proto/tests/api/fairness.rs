@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::support::globals::listening;
 use crate::support::ports::{heard, log, noting, noting_reasons, port, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Denied, NodeConfig, NodeEvent};
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Denied, NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 
 /// Members `m0`, `m1`, … that are connected to `node`, with this configuration.
@@ -61,7 +61,7 @@ fn a_member_that_names_unknown_nodes_keeps_neither_others_nor_own_programs_from_
     assert_eq!(denied.keys().collect::<Vec<_>>(), ["m0", "m1", "m2", "m3"], "the operator hears who it is");
     // What a port sends because of a member counts for that.
     let answering = with(&mut world, node, |context| {
-        let answer = |context: &mut aemp_proto::node::Context<'_>, elements: aemp_proto::framing::Elements<'_>| {
+        let answer = |context: &mut aemp_proto::actor::Context<'_>, elements: aemp_proto::framing::Elements<'_>| {
             let (to,): (aemp_proto::names::PortId,) = elements.rest()?;
             Ok(context.send(&to, &"answer")?)
         };
@@ -155,7 +155,7 @@ fn few_nodes_cannot_keep_others_from_data_connections_nor_the_node_itself() {
     for number in 0..3u8 {
         let (target, failed) = (NodeId::new("m3").expect("a node ID"), failed.clone());
         with(&mut world, node, |context| {
-            let on_failure = move |_: &mut aemp_proto::node::Context<'_>, reasons: aemp_proto::node::Reasons| {
+            let on_failure = move |_: &mut aemp_proto::actor::Context<'_>, reasons: aemp_proto::actor::Reasons| {
                 failed.borrow_mut().push(Value::Array(reasons.values().to_vec()));
             };
             context.data_connect([number; 16], &target, "take", &(), Duration::from_secs(60), on_failure).expect("small");

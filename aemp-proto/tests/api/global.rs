@@ -10,8 +10,8 @@ use crate::support::globals::{
 };
 use crate::support::ports::{heard, log, port, with};
 use crate::support::world::World;
+use aemp_proto::actor::{Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::global::{Changes, DbError, Family, Limits, Shard};
-use aemp_proto::node::{Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
 
 #[test]

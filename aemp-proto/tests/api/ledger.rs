@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::checks::heap;
 use crate::support::pair::{Told, config, give, link, take};
 use crate::support::world::node_config;
+use aemp_proto::actor::{Access, ConnectionId, Memory, MemoryKind, Node, NodeConfig, NodeEvent};
 use aemp_proto::framing::Framing;
 use aemp_proto::link::{Link, Role};
-use aemp_proto::node::{Access, ConnectionId, Memory, MemoryKind, Node, NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 
 const NOW: Duration = Duration::ZERO;

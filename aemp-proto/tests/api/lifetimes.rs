@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::ports::{heard, log, noting, noting_reasons, port, two, values, with};
 use crate::support::world::{World, node_config};
-use aemp_proto::node::{Conduct, Memory, NodeConfig, NodeEvent, Outcome, Reasons, Supervisor};
+use aemp_proto::actor::{Conduct, Memory, NodeConfig, NodeEvent, Outcome, Reasons, Supervisor};
 use aemp_proto::value::Value;
 
 /// Catches panics, and finds code slow that says so.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::support::globals::{entries, family, id, listening, set, up, watch_node};
 use crate::support::ports::heard;
 use crate::support::world::World;
+use aemp_proto::actor::{NodeConfig, NodeEvent};
 use aemp_proto::global::{Change, Global, Limits, Output, Request};
-use aemp_proto::node::{NodeConfig, NodeEvent};
 use aemp_proto::value::Value;
 
 /// A global that remembers lost ones for two minutes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::checks::heap;
 use crate::support::world::node_config;
-use aemp_proto::node::Node;
+use aemp_proto::actor::Node;
 
 #[test]
 fn a_port_costs_at_most_320_octets_and_gives_them_back() {
@@ -28,7 +28,7 @@ fn a_port_costs_at_most_320_octets_and_gives_them_back() {
     assert!(each <= 320, "{each} octets for a port");
     node.with(Duration::ZERO, |context| {
         for id in &ids {
-            context.end(id, aemp_proto::node::Reasons::normal());
+            context.end(id, aemp_proto::actor::Reasons::normal());
         }
     });
     drop(ids);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::support::pair::{Told, config, give, link, take};
 use crate::support::vectors::{cases, recordings, same, value};
 use crate::support::world::node_config;
+use aemp_proto::actor::{Access, Context, Node, NodeConfig};
 use aemp_proto::framing::{Elements, Framing};
 use aemp_proto::link::{Link, OwnGreeting, Role};
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Access, Context, Node, NodeConfig};
 use aemp_proto::value::Value;
 
 /// Plays the acceptor of the recording of the node protocol: the ports that it had, and what they did.
@@ -39,7 +39,7 @@ fn node_of_the_recording() -> Node {
             context.receive_tag(&own, "die", |_, _| Err("oops".into()));
             context.receive_tag(&own, "boom", |_, _| {
                 let members = [("ref".to_owned(), Value::Array(vec![1u64.into(), 2u64.into()]))];
-                Err(aemp_proto::node::Failure(Value::Map(members.into())))
+                Err(aemp_proto::actor::Failure(Value::Map(members.into())))
             });
             Ok(())
         };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::support::ports::{heard, log, noting, noting_reasons, port, two, values, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Access, Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Access, Context, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::support::ports::{heard, log, noting, port, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::Context;
 use aemp_proto::framing::{EncodeError, Limits};
-use aemp_proto::node::Context;
 
 /// Whether a message of so many octets is taken, and how many messages have arrived.
 fn send(world: &mut World, octets: usize) -> (Result<(), EncodeError>, usize) {

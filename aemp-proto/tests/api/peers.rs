@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::support::pair::{config, give, take};
 use crate::support::ports::{heard, log, noting, noting_reasons, port, two, values, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Node, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::link::{Link, OwnGreeting, Role};
-use aemp_proto::node::{Node, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::value::Value;
 
 /// A connection of a stranger who greets under a name, and has no secret.
-fn stranger(node: &mut Node, now: Duration, name: &str, methods: &str) -> aemp_proto::node::ConnectionId {
+fn stranger(node: &mut Node, now: Duration, name: &str, methods: &str) -> aemp_proto::actor::ConnectionId {
     let id = node.open(now, Role::Acceptor, [77; 32], None, None).expect("a connection");
     node.receive(now, id, format!("aemp;1;{name};{methods};json\nnonce\n").as_bytes());
     id
@@ -154,7 +154,7 @@ fn against_a_peer_that_authenticates_at_once_only_one_connection_can_complete() 
                 let octets = take(&mut reference[place]);
                 node.receive(Duration::ZERO, ids[place], &octets);
                 while let Some(action) = node.poll_action() {
-                    if let aemp_proto::node::Action::Close(id) = action {
+                    if let aemp_proto::actor::Action::Close(id) = action {
                         closed.push(id);
                     }
                 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::support::globals::{family, listening, set};
 use crate::support::ports::{heard, log, noting, noting_reasons, port, values, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Access, Context, Denied, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Access, Context, Denied, NodeConfig, NodeEvent, Reasons};
 use aemp_proto::permissions::{PatternError, Permissions, Right, Row};
 use serde_json::json;
 

@@ -22,8 +22,11 @@ struct Listener {
 
 impl Listener {
     fn start() -> Self {
-        let mut command = Command::new(example("listener"));
-        command.arg("127.0.0.1:0").env("AEMP_SECRET", "swordfish").stdout(Stdio::piped());
+        Self::of(Command::new(example("listener")).arg("127.0.0.1:0"))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        command.env("AEMP_SECRET", "swordfish").stdout(Stdio::piped());
         let mut process = command.spawn().expect("the listener starts");
         let mut said = BufReader::new(process.stdout.take().expect("its output")).lines();
         let line = said.next().expect("a line").expect("text");
@@ -125,4 +128,25 @@ fn the_script_in_the_specification_is_the_one_that_is_tested() {
     assert!(read("13-minimal.md").contains(&format!("```python\n{}```", read("minimal.py"))));
     let lines = read("minimal.py").lines().filter(|line| !line.trim().is_empty()).count();
     assert!(lines < 30, "{lines} lines are not about twenty");
+}
+
+#[test]
+fn two_whole_nodes_talk_as_processes() {
+    let listener = Listener::of(Command::new(example("node")).args(["echo", "127.0.0.1:0"]).stderr(Stdio::null()));
+    let greet = |secret: &str, address: &str| {
+        output(Command::new(example("node")).args(["greet", address]).env("AEMP_SECRET", secret))
+    };
+    let greeted = greet("swordfish", &listener.address);
+    assert_eq!(text(&greeted.stdout), "hello\n", "{}", text(&greeted.stderr));
+    let refused = greet("sword fish", &listener.address);
+    assert_eq!(text(&refused.stdout), "");
+    assert!(text(&refused.stderr).contains("no echo"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn an_hour_under_a_virtual_clock_is_the_same_each_time() {
+    let run = || text(&output(&mut Command::new(example("clock"))).stdout);
+    let shown = run();
+    assert_eq!(shown.matches("tick").count(), 6, "{shown}");
+    assert_eq!(shown, run());
 }

@@ -7,10 +7,10 @@ use crate::support::globals::{family, listening, set, two_globals, up, with_seed
 use crate::support::pair::{Told, config, give, link, take};
 use crate::support::ports::{log, noting, noting_reasons, port, with};
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{Action, ConnectionId, Node, NodeConfig};
 use aemp_proto::auth::Secret;
 use aemp_proto::global::{Limits, Shard};
 use aemp_proto::link::{Link, Role};
-use aemp_proto::node::{Action, ConnectionId, Node, NodeConfig};
 
 #[test]
 fn nobody_can_have_a_global_speak_for_him_to_another_one() {

@@ -1,15 +1,15 @@
 //! What a peer makes a node do is bounded by the octets that it sends and that they cause, and others have their turn meanwhile.
 //!
-//! Each test counts units of work ([`Node::work`](aemp_proto::node::Node::work)), never time.
+//! Each test counts units of work ([`Node::work`](aemp_proto::actor::Node::work)), never time.
 
 use std::time::Duration;
 
 use crate::support::ports::{Log, heard, log, noting, noting_reasons, port, values, with};
 use crate::support::vectors::doubled;
 use crate::support::world::{World, node_config};
+use aemp_proto::actor::{NodeConfig, Reasons};
 use aemp_proto::framing::{Framing, Limits, Packet};
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{NodeConfig, Reasons};
 use aemp_proto::value::Value;
 
 /// A node `a` whose turns have that budget, and `others` that are connected with it.

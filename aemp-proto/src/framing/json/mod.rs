@@ -7,4 +7,5 @@ mod write;
 
 pub(super) use read::Reader;
 pub(super) use scan::Scanner;
-pub(super) use write::{Writer, float_text};
+pub(super) use text::float_text;
+pub(super) use write::Writer;

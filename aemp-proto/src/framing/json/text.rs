@@ -217,3 +217,16 @@ fn unescape(escape: &[u8]) -> Option<(char, usize)> {
     };
     Some((simple, 1))
 }
+
+/// The text that stands for a float: as json writes it, and `Inf`, `-Inf` and `NaN`.
+pub(in crate::framing) fn float_text(value: f64) -> String {
+    if value.is_finite() {
+        zmij::Buffer::new().format_finite(value).into()
+    } else if value.is_nan() {
+        "NaN".into()
+    } else if value > 0.0 {
+        "Inf".into()
+    } else {
+        "-Inf".into()
+    }
+}

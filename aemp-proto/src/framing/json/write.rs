@@ -1,10 +1,9 @@
 //! Writing a json packet.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::text::plain_length;
+use super::text::{float_text, plain_length};
 use crate::framing::{convert, write};
 use crate::value::{Integer, Repr};
 
@@ -132,18 +131,5 @@ impl write::Writer for Writer<'_> {
     #[inline]
     fn octets(&self) -> usize {
         self.out.len()
-    }
-}
-
-/// The text that stands for a float: as json writes it, and `Inf`, `-Inf` and `NaN`.
-pub(in crate::framing) fn float_text(value: f64) -> String {
-    if value.is_finite() {
-        zmij::Buffer::new().format_finite(value).into()
-    } else if value.is_nan() {
-        "NaN".into()
-    } else if value > 0.0 {
-        "Inf".into()
-    } else {
-        "-Inf".into()
     }
 }

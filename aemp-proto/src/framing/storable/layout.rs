@@ -1,6 +1,6 @@
 //! The two octets or more with which an image begins: how its numbers are laid out (`STORABLE-3`, `STORABLE-4`).
 
-use super::head::{Fault, Octets, Stop};
+use super::bytes::{Fault, Octets, Stop};
 
 /// The major version, and below it whether numbers are in network order.
 const NETWORK: u8 = 2 << 1 | 1;

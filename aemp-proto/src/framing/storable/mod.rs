@@ -1,5 +1,6 @@
 //! The storable framing: Perl's Storable, plain data only (section 5.4 of the specification).
 
+mod bytes;
 mod head;
 mod index;
 mod layout;

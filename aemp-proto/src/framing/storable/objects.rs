@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::head::Fault;
+use super::bytes::Fault;
 
 /// How much there is of a value, with all that is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

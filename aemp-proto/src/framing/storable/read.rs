@@ -3,7 +3,8 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::head::{self, Head, Key, Octets};
+use super::bytes::Octets;
+use super::head::{self, Head, Key};
 use super::index::Index;
 use super::layout::Layout;
 use crate::framing::convert;

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::head::{self, Fault, Head, Octets, Stop};
+use super::bytes::{Fault, Octets, Stop};
+use super::head::{self, Head};
 use super::layout::Layout;
 use super::objects::{Kind, Objects, Size};
 use crate::error::{Error, LimitExceeded, PeerMisbehaved};

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Node, NodeConfig, Reasons, Tables};
 use aemp_proto::framing::Framing;
 use aemp_proto::global::{Changes, Family, Limits};
 use aemp_proto::link::Config;
-use aemp_proto::node::{Node, NodeConfig, Reasons, Tables};
 use aemp_proto::value::Value;
 
 use super::pair::config;

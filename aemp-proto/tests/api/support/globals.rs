@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use aemp_proto::actor::NodeConfig;
 use aemp_proto::global::{Changes, Family};
 use aemp_proto::names::NodeId;
-use aemp_proto::node::NodeConfig;
 
 use super::ports::{Log, log, noting_reasons, port, with};
 use super::world::{World, node_config};

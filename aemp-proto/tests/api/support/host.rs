@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Action, ConnectionId, DataConnection, DialId, Node, NodeConfig, NodeEvent};
 use aemp_proto::link::Role;
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Action, ConnectionId, DataConnection, DialId, Node, NodeConfig, NodeEvent};
 
 /// A program that is no node of this crate. It names its connections itself.
 pub trait Outsider {

@@ -4,10 +4,10 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Access, Context, NodeConfig, Reasons};
 use aemp_proto::framing::{Elements, Framing};
 use aemp_proto::link::Config;
 use aemp_proto::names::{NodeId, PortId};
-use aemp_proto::node::{Access, Context, NodeConfig, Reasons};
 use aemp_proto::value::Value;
 
 use super::hostile::{Hostile, Means};

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use aemp_proto::actor::{Context, Outcome, Reasons};
 use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
-use aemp_proto::node::{Context, Outcome, Reasons};
 use aemp_proto::value::Value;
 
 use super::world::{World, node_config};

@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Node, Tables};
 use aemp_proto::global::Family;
-use aemp_proto::node::{Node, Tables};
 use aemp_proto::value::Value;
 
 use super::community::{Community, FAMILIES, Fault, HANDSHAKES, LARGEST, LOST, QUEUE, SEARCHED};
@@ -336,7 +336,7 @@ impl Community {
         let globals = self.answers("'g");
         for (&host, known) in &globals {
             let Some(known) = known else { panic!("seed {seed}: host {host} got no answer{}", self.picture()) };
-            let is_global = |host: usize| self.world.hosts[host].node.as_ref().is_some_and(Node::is_global);
+            let is_global = |host: usize| self.world.hosts[host].node.as_ref().is_some_and(|node| node.is_global());
             for other in known.keys().map(|id| self.host(id)).filter(|&other| is_global(other) && is_global(host)) {
                 let connected = self.are_connected(host, other);
                 assert!(connected, "seed {seed}: {host} knows {other}: GLOBAL-18{}", self.picture());

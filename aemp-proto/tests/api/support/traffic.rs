@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aemp_proto::actor::MonitorHandle;
 use aemp_proto::names::PortId;
-use aemp_proto::node::WatchHandle;
 use aemp_proto::value::Value;
 
 use super::reference::Manners;
@@ -102,7 +102,7 @@ impl Sending {
 /// How a watch is named where it stands.
 #[derive(Debug, Clone)]
 pub enum Watching {
-    Node(WatchHandle),
+    Node(MonitorHandle),
     Reference(u64),
 }
 

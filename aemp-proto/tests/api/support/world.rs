@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use aemp_proto::actor::{Node, NodeConfig};
 use aemp_proto::names::NodeId;
-use aemp_proto::node::{Node, NodeConfig};
 
 use super::host::{Dial, Host, Outsider, Socket};
 use super::pair::config;
