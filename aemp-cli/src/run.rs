@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aemp_node::proto::actor::Reasons;
 use aemp_node::proto::global::DbError;
 use aemp_node::proto::names::NodeId;
-use aemp_node::proto::actor::Reasons;
 use aemp_node::proto::permissions::Permissions;
 use aemp_node::{Config, JoinError, LogLayer, LogLevel, Node, permissions};
 use clap::{Args, ValueEnum};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aemp_node::proto::names::NodeId;
 use aemp_node::proto::actor::NoAnswer;
+use aemp_node::proto::names::NodeId;
 use aemp_node::proto::value::Value;
 use aemp_node::{CallError, Escaped, Node};
 use clap::Args;

@@ -112,7 +112,11 @@ impl Network {
             assert!(node.waiting() <= most, "seed {seed}: {} octets wait at n{host}", node.waiting());
             // Those that it has opened itself do not count: one to each seed.
             let (seeds, sockets) = (self.cast.hosts(), self.world.sockets(host));
-            assert!(sockets <= up + HANDSHAKES + seeds, "seed {seed}: {sockets} connections stand at n{host}, with {up} up and {seeds} seeds: {:?}", node.tables());
+            assert!(
+                sockets <= up + HANDSHAKES + seeds,
+                "seed {seed}: {sockets} connections stand at n{host}, with {up} up and {seeds} seeds: {:?}",
+                node.tables()
+            );
             for other in node.up_nodes() {
                 let known = (0..self.cast.hosts()).any(|honest| name(honest) == *other);
                 assert!(known || self.cast.hostile == Some(true), "seed {seed}: n{host} has let {other} in");
