@@ -1,5 +1,5 @@
-//! What must hold for any octets. The fuzz targets look for octets for which it does not, and the tests of `aemp-proto` replay the
-//! corpora with the same checks.
+//! What must hold for any octets. The fuzz targets look for octets for which it does not, and the tests of `aemp-proto`
+//! replay the corpora with the same checks.
 
 #![allow(unreachable_pub, reason = "it is a module of two kinds of programs")]
 
@@ -132,8 +132,8 @@ fn names_its_requirement(error: &Error) -> bool {
     error.requirement().is_some_and(|requirement| error.to_string().contains(requirement.id()))
 }
 
-/// A whole link says the same however the octets arrive, bounds what it keeps, and is silent once it has ended. The first octet chooses the
-/// side and the configuration; it accepts `cleartext` and `tls_anon`, since nobody finds a hash by trying.
+/// A whole link says the same however the octets arrive, bounds what it keeps, and is silent once it has ended. The first
+/// octet chooses the side and the configuration; it accepts `cleartext` and `tls_anon`, since nobody finds a hash by trying.
 pub fn link(octets: &[u8]) {
     let Some((&choice, octets)) = octets.split_first() else { return };
     let told = drive(choice, octets, octets.len().max(1));

@@ -22,7 +22,8 @@ pub(crate) struct Message {
     reading: Reading,
     /// The port ID, such as `seed#echo`
     port: String,
-    /// The elements. `-` is what comes on standard input, and `@FILE` what is in a file: as a text, without its last line end
+    /// The elements. `-` is what comes on standard input, and `@FILE` what is in a file: as a text, without its last line
+    /// end
     #[arg(allow_negative_numbers = true)]
     elements: Vec<String>,
 }

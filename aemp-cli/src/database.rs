@@ -40,7 +40,8 @@ pub(crate) enum Verb {
         family: String,
         /// The key
         key: String,
-        /// The value. `-` is what comes on standard input, and `@FILE` what is in a file: as a text, without its last line end
+        /// The value. `-` is what comes on standard input, and `@FILE` what is in a file: as a text, without its last line
+        /// end
         #[arg(allow_negative_numbers = true)]
         value: String,
         #[command(flatten)]
@@ -144,7 +145,8 @@ impl Verb {
     }
 }
 
-/// Has another node call a function of the database. It is not asked first whether it has that: a node of the reference says no before the first call.
+/// Has another node call a function of the database. It is not asked first whether it has that: a node of the reference says
+/// no before the first call.
 async fn in_name_of(own: &Node, node: &str, function: &str, mut arguments: Vec<Value>) -> Result<NodeId, Failure> {
     let node = NodeId::new(node).map_err(|error| Failure::usage(format!("--node {node}: {error}")))?;
     let port = node.port("");

@@ -30,7 +30,8 @@ const OF_ONE: usize = 4;
 /// How many more one node may have wait.
 const WAITING: usize = 16;
 
-/// How long the other side may take for a block: who is slower than some 4 KiB/s is given up, so that it keeps no place for hours.
+/// How long the other side may take for a block: who is slower than some 4 KiB/s is given up, so that it keeps no place for
+/// hours.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Octets that are moved at once.

@@ -18,18 +18,19 @@ use crate::{Failure, say};
 
 /// Makes a certificate that all nodes share; or an authority, and certificates for nodes
 ///
-/// Certificates are for --cert, with their keys in the same file, which only its owner can read. No file is ever overwritten.
+/// Certificates are for --cert, with their keys in the same file, which only its owner can read. No file is ever
+/// overwritten.
 #[derive(Args)]
 pub(crate) struct Gencert {
-    /// Makes certificates that an authority issues: its own is in this file, its key in the one with `.key` behind that name. Both are made if they
-    /// are not there. Nodes need the first one, for their --ca, and never the key
+    /// Makes certificates that an authority issues: its own is in this file, its key in the one with `.key` behind that
+    /// name. Both are made if they are not there. Nodes need the first one, for their --ca, and never the key
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Days for which certificates are valid
     #[arg(long, default_value_t = 3650)]
     days: u32,
-    /// The file for the certificate that all nodes share; with --ca the IDs of nodes, each of which gets `NODE-ID.pem` here, with `_` for what is
-    /// neither letter, digit, `.`, `-` nor `_`
+    /// The file for the certificate that all nodes share; with --ca the IDs of nodes, each of which gets `NODE-ID.pem` here,
+    /// with `_` for what is neither letter, digit, `.`, `-` nor `_`
     #[arg(value_name = "FILE|NODE-ID", required = true)]
     names: Vec<String>,
 }

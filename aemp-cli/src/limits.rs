@@ -57,14 +57,15 @@ pub(crate) struct Limits {
     /// How many values a packet may have
     #[arg(long, value_name = "NUMBER")]
     max_values: Option<usize>,
-    /// The size of a packet that is sent to nodes that do not say what they take; raise it where all of them take more [default: 1M]
+    /// The size of a packet that is sent to nodes that do not say what they take; raise it where all of them take more
+    /// [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_sent: Option<usize>,
     /// What may wait for one peer before its connection is given up [default: 64M]
     #[arg(long, alias = "max-queue", value_name = "SIZE", value_parser = size)]
     max_send_buffer_per_peer: Option<usize>,
-    /// Memory that all peers together may take: three eighths of it for the database, a quarter for what waits to be sent, a quarter for packets
-    /// that have not arrived whole, an eighth for tables [default: 1G]
+    /// Memory that all peers together may take: three eighths of it for the database, a quarter for what waits to be sent, a
+    /// quarter for packets that have not arrived whole, an eighth for tables [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<usize>,
     /// Work for one connection before others have their turn, in units of some nanoseconds [default: 100000]
@@ -109,8 +110,8 @@ pub(crate) struct Limits {
     /// Memory that those entries may take [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_global_database: Option<usize>,
-    /// Node IDs of globals that may set as much as those two limits say, with `*` for any characters; all others may set what --max-entries and
-    /// --max-database say. Without it, they are the seeds of this node
+    /// Node IDs of globals that may set as much as those two limits say, with `*` for any characters; all others may set
+    /// what --max-entries and --max-database say. Without it, they are the seeds of this node
     #[arg(long, value_name = "PATTERN")]
     trust_global: Vec<String>,
     /// Families that one peer may watch [default: 10000]

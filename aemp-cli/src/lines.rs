@@ -9,7 +9,8 @@ use std::time::Duration;
 use aemp_node::Escaped;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Prints lines, one after the other. Those that nobody reads in time are dropped and counted, and the count is printed as soon as a line is.
+/// Prints lines, one after the other. Those that nobody reads in time are dropped and counted, and the count is printed as
+/// soon as a line is.
 #[derive(Clone)]
 pub(crate) struct Lines {
     jobs: mpsc::Sender<Job>,
@@ -139,7 +140,8 @@ pub(crate) fn escaped_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if Escaped(character).differs() {
-            // They stand within texts only: the rest of JSON has no such characters but the white space that we do not write.
+            // They stand within texts only: the rest of JSON has no such characters but the white space that we do not
+            // write.
             let units = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
             escaped.push_str(&units);
         } else {

@@ -16,7 +16,8 @@ pub(crate) struct Log {
     join: Join,
     #[command(flatten)]
     reachable: Reachable,
-    /// The least important level that is shown: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info, debug, trace
+    /// The least important level that is shown: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info,
+    /// debug, trace
     #[arg(long, default_value_t = LogLevel::INFO)]
     level: LogLevel,
     /// Prints a JSON object a line: `time` in seconds since 1970, `node`, `context`, `level` as a number, `text`

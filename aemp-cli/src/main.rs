@@ -34,11 +34,11 @@ use options::{Join, Reachable};
 
 /// Talks AEMP: messages between named ports on many hosts, over a wire that a person can type.
 ///
-/// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line. With --cert, connections are
-/// inside TLS. The variable AEMP_SEED stands for --seed.
+/// The secret of the network comes from --secret-file or from the variable AEMP_SECRET, never from the command line. With
+/// --cert, connections are inside TLS. The variable AEMP_SEED stands for --seed.
 ///
-/// Values on the command line are texts, but for JSON: what begins with `[`, `{` or `"`, or with --json everything. `-` is what comes on
-/// standard input, `@FILE` what is in a file. Times are 5s, 500ms, 2min, or a number of seconds.
+/// Values on the command line are texts, but for JSON: what begins with `[`, `{` or `"`, or with --json everything. `-` is
+/// what comes on standard input, `@FILE` what is in a file. Times are 5s, 500ms, 2min, or a number of seconds.
 ///
 /// Exit codes: 0 done; 1 the other side refused, ended or did not answer; 2 the command line is wrong; 3 not reached.
 #[derive(Parser)]
@@ -144,8 +144,9 @@ impl Failure {
     }
 }
 
-/// Prints a line, or more. When nobody reads any more, that is an error like any other, and no panic. Nothing in it does anything to a terminal but
-/// its line ends: what came from others is escaped where it is put in, so that it begins no line either.
+/// Prints a line, or more. When nobody reads any more, that is an error like any other, and no panic. Nothing in it does
+/// anything to a terminal but its line ends: what came from others is escaped where it is put in, so that it begins no line
+/// either.
 fn say(lines: impl std::fmt::Display) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let mut put = || {

@@ -24,11 +24,12 @@ pub(crate) struct Identity {
     /// A file with the secret, whose last line end does not count; else the variable AEMP_SECRET
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// A file with another secret that is accepted from others, while the network changes from one to another; it may be missing or empty
+    /// A file with another secret that is accepted from others, while the network changes from one to another; it may be
+    /// missing or empty
     #[arg(long, value_name = "FILE")]
     further_secret_file: Vec<PathBuf>,
-    /// A file with this node's certificate and its key in PEM: connections are inside TLS, and a secret is not needed. Without --ca, all nodes
-    /// share the certificate
+    /// A file with this node's certificate and its key in PEM: connections are inside TLS, and a secret is not needed.
+    /// Without --ca, all nodes share the certificate
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// A file with the certificate of the authority that has issued those of all nodes, each made out to its node ID
@@ -46,7 +47,8 @@ pub(crate) struct Identity {
     /// Connects without TLS, too, to nodes that do not want it
     #[arg(long, alias = "allow-plain", requires = "cert")]
     allow_plaintext: bool,
-    /// Framings, best first: cbor, json, storable. Without this cbor and json: storable, for old Perl nodes, only if it is named
+    /// Framings, best first: cbor, json, storable. Without this cbor and json: storable, for old Perl nodes, only if it is
+    /// named
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     framing: Vec<String>,
     /// Methods that are accepted, best first: tls_sha3_512, hmac_sha3_512, hmac_sha2_256, cleartext, tls_anon
@@ -86,8 +88,8 @@ pub(crate) struct Join {
 /// How to be reached by nodes that do not listen.
 #[derive(Args)]
 pub(crate) struct Reachable {
-    /// An address to listen on, such as `*:*`, for nodes that do not listen: they have to connect to this program before they can be asked. They
-    /// are told to by a node that they are connected with, unless one of the two is in secure mode
+    /// An address to listen on, such as `*:*`, for nodes that do not listen: they have to connect to this program before
+    /// they can be asked. They are told to by a node that they are connected with, unless one of the two is in secure mode
     #[arg(long, alias = "bind", value_name = "HOST:PORT")]
     listen: Vec<String>,
 }
@@ -279,7 +281,8 @@ impl Join {
         }
     }
 
-    /// Starts a node and waits until it has reached the seed; what it tells from then on. While nothing listens there, it is tried again.
+    /// Starts a node and waits until it has reached the seed; what it tells from then on. While nothing listens there, it is
+    /// tried again.
     async fn reach(self, binds: Vec<String>) -> Result<(Node, Events), Failure> {
         /// Between two tries.
         const PAUSE: Duration = Duration::from_millis(100);

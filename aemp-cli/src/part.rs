@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is not whole yet; it is removed if it never is. It is locked as long as somebody writes it: one that is not was left behind.
+/// A file that is not whole yet; it is removed if it never is. It is locked as long as somebody writes it: one that is not
+/// was left behind.
 pub(crate) struct Part {
     path: PathBuf,
     pub(crate) file: File,

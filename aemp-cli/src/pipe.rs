@@ -20,8 +20,8 @@ use crate::{Failure, tell};
 
 /// Joins a function of another node to standard input and output: what comes in is sent there, what it sends is printed
 ///
-/// It ends when both directions have ended; if standard input is a terminal, when the other side has. For example, with a node that runs with
-/// `--service files --files DIR`:
+/// It ends when both directions have ended; if standard input is a terminal, when the other side has. For example, with a
+/// node that runs with `--service files --files DIR`:
 ///
 ///   aemp pipe --seed HOST:PORT -n seed Files::get report.pdf > report.pdf
 #[derive(Args)]
@@ -242,7 +242,8 @@ fn input() -> mpsc::Receiver<io::Result<Vec<u8>>> {
     read
 }
 
-/// A node of the reference takes a stream for any function, and only closes it if it has none of that name. It knows that it has one once that was called.
+/// A node of the reference takes a stream for any function, and only closes it if it has none of that name. It knows that it
+/// has one once that was called.
 async fn has_function(node: &Node, peer: &NodeId, function: &str) -> Result<(), Failure> {
     let answer = node.call(&peer.port(""), &("can", function), Some(PATIENCE)).await.map_err(Failure::refused)?;
     let (known,): (bool,) = answer.decode().map_err(Failure::refused)?;

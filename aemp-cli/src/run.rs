@@ -30,7 +30,8 @@ pub(crate) struct Run {
     /// An address that other nodes are told instead of those that this one listens on
     #[arg(long, alias = "announce", value_name = "HOST:PORT")]
     advertise: Vec<String>,
-    /// Seconds for which certificates and secrets are accepted still that the signal HUP has replaced: it has the files read again
+    /// Seconds for which certificates and secrets are accepted still that the signal HUP has replaced: it has the files read
+    /// again
     #[arg(long, alias = "overlap", value_name = "SECONDS", default_value_t = 3600.0)]
     credential_grace: f64,
     /// Keeps the database of the network from the start, and not only when another node asks for it
@@ -51,18 +52,20 @@ pub(crate) struct Run {
     /// Does not let other nodes read what this one logs (`aemp log`)
     #[arg(long)]
     no_logs: bool,
-    /// The least important level of what other nodes may read of that: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info,
-    /// debug, trace; without it, what is shown here
+    /// The least important level of what other nodes may read of that: a number from 1 to 9, or fatal, alert, critical,
+    /// error, warn, note, info, debug, trace; without it, what is shown here
     #[arg(long, value_name = "LEVEL", conflicts_with = "no_logs")]
     offer_logs: Option<LogLevel>,
-    /// Refuses calls, spawning, `snd` and `eval` from all other nodes, the services `database` and `files` and `aemp log` among them: they can send
-    /// messages to ports, and watch them
+    /// Refuses calls, spawning, `snd` and `eval` from all other nodes, the services `database` and `files` and `aemp log`
+    /// among them: they can send messages to ports, and watch them
     #[arg(long)]
     secure: bool,
-    /// A file that says what other nodes may do, by their IDs: docs/permissions.toml is an example. The signal HUP has it read again
+    /// A file that says what other nodes may do, by their IDs: docs/permissions.toml is an example. The signal HUP has it
+    /// read again
     #[arg(long, value_name = "FILE")]
     permissions: Option<PathBuf>,
-    /// Takes how to run from a line on standard input, as conformance/PROTOCOL.md says, and ends with the input; only with --service conformance
+    /// Takes how to run from a line on standard input, as conformance/PROTOCOL.md says, and ends with the input; only with
+    /// --service conformance
     #[arg(long)]
     start_line: bool,
     #[command(flatten)]
@@ -79,10 +82,11 @@ enum Service {
     Log,
     /// Lets others set and delete entries of the database in the name of this node (`aemp db set --node`)
     Database,
-    /// Does what the conformance suite asks for, as conformance/CONTRACT.md says: for tests only, since anyone in the network can have this node
-    /// do anything
+    /// Does what the conformance suite asks for, as conformance/CONTRACT.md says: for tests only, since anyone in the
+    /// network can have this node do anything
     Conformance,
-    /// Sends the files of --files to whoever asks (`aemp pipe NODE Files::get NAME`), and takes new ones with --files-take (`Files::put NAME SIZE`)
+    /// Sends the files of --files to whoever asks (`aemp pipe NODE Files::get NAME`), and takes new ones with --files-take
+    /// (`Files::put NAME SIZE`)
     Files,
 }
 
@@ -206,7 +210,8 @@ fn permissions_in(file: &Path) -> Result<Permissions, Failure> {
 async fn never_joins(node: &Node, config: &Config) -> Failure {
     /// How long to try before asking whether it is the ID.
     const PATIENCE: Duration = Duration::from_secs(5);
-    /// What the seeds of a node say whose ID is taken, or seem to say: the first one may be this node itself, the second one may have another cause.
+    /// What the seeds of a node say whose ID is taken, or seem to say: the first one may be this node itself, the second one
+    /// may have another cause.
     const SIGNS: [&str; 2] = ["the peer has our own node ID", "does not want this node"];
     let id = node.id();
     loop {
@@ -225,8 +230,9 @@ async fn never_joins(node: &Node, config: &Config) -> Failure {
     }
 }
 
-/// Returns whether another node answers under the ID of this one. Nodes that refuse a node do not say why, so a second node with the same credentials and
-/// an ID of its own asks. It asks a port of this node that no other node has: where that answers, the seeds lead to this node itself.
+/// Returns whether another node answers under the ID of this one. Nodes that refuse a node do not say why, so a second node
+/// with the same credentials and an ID of its own asks. It asks a port of this node that no other node has: where that
+/// answers, the seeds lead to this node itself.
 async fn another_answers(node: &Node, config: &Config) -> bool {
     const PATIENCE: Duration = Duration::from_secs(5);
     let Ok(asking) = expand(&format!("{}/%u", node.id())).and_then(|id| NodeId::new(&id).map_err(Failure::usage)) else {

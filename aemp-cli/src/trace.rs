@@ -21,7 +21,8 @@ pub(crate) struct Form {
     /// Prints a graph in the language of Graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
-    /// Prints a JSON object: each node's `connected` nodes, and an `error` if it could not be asked and they are those of which others tell
+    /// Prints a JSON object: each node's `connected` nodes, and an `error` if it could not be asked and they are those of
+    /// which others tell
     #[arg(long)]
     json: bool,
 }

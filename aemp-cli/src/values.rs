@@ -12,7 +12,8 @@ use crate::Failure;
 /// How values on the command line are read.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Reading {
-    /// Takes every value as JSON: numbers, `true`, `false` and `null` too. Without it, what begins with `[`, `{` or `"` is JSON, and all else a text
+    /// Takes every value as JSON: numbers, `true`, `false` and `null` too. Without it, what begins with `[`, `{` or `"` is
+    /// JSON, and all else a text
     #[arg(long, short = 'j')]
     json: bool,
 }

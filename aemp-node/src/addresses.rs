@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, lookup_host};
 
-/// Listens on `HOST:PORT`: at each address of the host. `*`, or no host, stands for all addresses; `*` or no port for any free one.
+/// Listens on `HOST:PORT`: at each address of the host. `*`, or no host, stands for all addresses; `*` or no port for any
+/// free one.
 pub(crate) async fn listen(bind: &str) -> io::Result<Vec<TcpListener>> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {bind}: {error}"));
     let (host, port) = split(bind);

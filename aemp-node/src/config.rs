@@ -28,28 +28,29 @@ use crate::wire::Tap;
 pub struct Config {
     /// How the node behaves.
     pub node: NodeConfig,
-    /// The node's certificate and key, and whom it trusts: with them, connections are inside TLS. None by default. (What `node.link.tls` says does
-    /// not count here.)
+    /// The node's certificate and key, and whom it trusts: with them, connections are inside TLS. None by default. (What
+    /// `node.link.tls` says does not count here.)
     pub certificates: Option<Certificates>,
     /// Takes connections without TLS, too, from and to nodes that do not want it. Off by default.
     pub allow_plaintext: bool,
     /// How long certificates and secrets are accepted still that have been replaced while the node runs
     /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)), 1 hour by default.
     pub credential_grace: Duration,
-    /// Addresses to listen on, `HOST:PORT`; `*` or no host stands for all addresses of this host, `*` for any free port. A name is all of its addresses, and
-    /// without a port it is any free one. None by default.
+    /// Addresses to listen on, `HOST:PORT`; `*` or no host stands for all addresses of this host, `*` for any free port. A
+    /// name is all of its addresses, and without a port it is any free one. None by default.
     pub listen: Vec<String>,
-    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`listen`](Self::listen) cannot be reached from outside. None by
-    /// default: then they are told those.
+    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`listen`](Self::listen) cannot be reached from
+    /// outside. None by default: then they are told those.
     pub advertise: Vec<String>,
     /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
     pub seeds: Vec<String>,
     /// How long [`data_connect`](crate::Node::data_connect) tries, 10 seconds by default.
     pub data_timeout: Duration,
-    /// After how long a host is given up whose system acknowledges nothing, 30 seconds by default: neither what was sent to it, nor, while nothing
-    /// was, the probes of TCP. A process that is stopped, or a reader that pauses, is none of its business: for messages that is
-    /// [`silence`](NodeConfig::silence), for data connections nothing. While the other side takes nothing, the system's probes become as rare as one in two
-    /// minutes, and a host that goes then is noticed after two of them. It is looked at on Linux; elsewhere the system's own times count.
+    /// After how long a host is given up whose system acknowledges nothing, 30 seconds by default: neither what was sent to
+    /// it, nor, while nothing was, the probes of TCP. A process that is stopped, or a reader that pauses, is none of its
+    /// business: for messages that is [`silence`](NodeConfig::silence), for data connections nothing. While the other side
+    /// takes nothing, the system's probes become as rare as one in two minutes, and a host that goes then is noticed after
+    /// two of them. It is looked at on Linux; elsewhere the system's own times count.
     pub host_timeout: Duration,
     /// Code that holds up the node for so long is logged with its port, 200 milliseconds by default.
     pub slow_handler: Duration,
@@ -58,7 +59,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: no secret, no listener, no seeds. Such a node talks to itself only, which is all that one process needs.
+    /// The defaults: no secret, no listener, no seeds. Such a node talks to itself only, which is all that one process
+    /// needs.
     pub fn new(node: NodeId) -> Self {
         Config {
             node: NodeConfig::new(link::Config::new(node)),

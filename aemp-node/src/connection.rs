@@ -178,7 +178,8 @@ impl Carried<'_> {
         }
     }
 
-    /// Writes and reads what can be now. First what we have to say: a peer that is refused by its greeting still hears who we are.
+    /// Writes and reads what can be now. First what we have to say: a peer that is refused by its greeting still hears who
+    /// we are.
     fn turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -243,8 +244,8 @@ impl OverTcp for Secured {
     }
 }
 
-/// Says that nothing more comes, and waits until the other side has taken all and ends, too: octets that come to a closed socket would have what is still
-/// under way thrown away.
+/// Says that nothing more comes, and waits until the other side has taken all and ends, too: octets that come to a closed
+/// socket would have what is still under way thrown away.
 async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     stream.shutdown().await?;
     let mut ignored = [0; 4096];

@@ -92,7 +92,8 @@ impl Credentials {
         self.settle();
     }
 
-    /// Says so if others with the same trust will not take this node's certificate, or only because they do not look at its dates.
+    /// Says so if others with the same trust will not take this node's certificate, or only because they do not look at its
+    /// dates.
     fn check_own(&self) {
         let (node, Some(own)) = (self.node.as_str(), &self.certificates) else { return };
         if let Err(error) = own.check(node) {
@@ -109,16 +110,19 @@ impl Credentials {
     }
 }
 
-/// Certificates and secrets that change while the node runs. Connections that stand are not touched; those that are made from then on use what is
-/// new. What it replaces is accepted for [`Config::credential_grace`] still, and proves nothing any more.
+/// Certificates and secrets that change while the node runs. Connections that stand are not touched; those that are made
+/// from then on use what is new. What it replaces is accepted for [`Config::credential_grace`] still, and proves nothing any
+/// more.
 ///
-/// A network changes without a gap in three rounds over all of its nodes: first each *accepts* the new one beside the old one, which it goes on to
-/// send; when all do, each *sends* the new one; when all do, the old one is *dropped*, which comes by itself after the overlap.
+/// A network changes without a gap in three rounds over all of its nodes: first each *accepts* the new one beside the old
+/// one, which it goes on to send; when all do, each *sends* the new one; when all do, the old one is *dropped*, which comes
+/// by itself after the overlap.
 impl Node {
-    /// Presents another certificate, and trusts what comes with it. On a node that had none, connections are inside TLS from now on; until all
-    /// nodes have one, [`Config::allow_plaintext`] lets the others connect.
+    /// Presents another certificate, and trusts what comes with it. On a node that had none, connections are inside TLS from
+    /// now on; until all nodes have one, [`Config::allow_plaintext`] lets the others connect.
     ///
-    /// For the first round, give the old one again, with [`Certificates::trust`] in the new one; or, with authorities, with both of them.
+    /// For the first round, give the old one again, with [`Certificates::trust`] in the new one; or, with authorities, with
+    /// both of them.
     ///
     /// # Errors
     ///
@@ -127,7 +131,8 @@ impl Node {
         self.change(|credentials, until| credentials.set_certificates(certificates, until)).await
     }
 
-    /// Sends another secret, and accepts that and `further` ones. For the first round, give the old one again, and the new one as a further one.
+    /// Sends another secret, and accepts that and `further` ones. For the first round, give the old one again, and the new
+    /// one as a further one.
     ///
     /// # Errors
     ///

@@ -70,12 +70,12 @@ impl Drop for Entry {
     }
 }
 
-/// What changes in a family of the database: first its present contents, also if there are none, then each difference. Applied one after the
-/// other they always give the family as it is, also when the master changes.
+/// What changes in a family of the database: first its present contents, also if there are none, then each difference.
+/// Applied one after the other they always give the family as it is, also when the master changes.
 ///
-/// Whoever does not look for a while gets what has changed meanwhile as one step, so this holds no more than the family itself. A key that has
-/// gone and come back in that time counts as changed, also if it has the value that it had.
-/// When it is dropped, the watch is given up.
+/// Whoever does not look for a while gets what has changed meanwhile as one step, so this holds no more than the family
+/// itself. A key that has gone and come back in that time counts as changed, also if it has the value that it had. When it
+/// is dropped, the watch is given up.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -101,8 +101,9 @@ pub struct FamilyChanges {
 }
 
 impl FamilyChanges {
-    /// Whether the family is not followed at the moment, because the node has no master: then other nodes may have changed it meanwhile. It goes on from
-    /// where it is when there is a master again. A network with one global node alone has such times whenever that node is gone: run two.
+    /// Whether the family is not followed at the moment, because the node has no master: then other nodes may have changed
+    /// it meanwhile. It goes on from where it is when there is a master again. A network with one global node alone has such
+    /// times whenever that node is gone: run two.
     pub fn is_stale(&self) -> bool {
         self.node.is_unfollowed()
     }
@@ -138,8 +139,8 @@ fn value<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbError> {
 }
 
 impl Node {
-    /// Sets an entry of the database, which every node of the network can see, until it is removed or this node ends. If several nodes set the
-    /// same key, one of the values counts, everywhere the same.
+    /// Sets an entry of the database, which every node of the network can see, until it is removed or this node ends. If
+    /// several nodes set the same key, one of the values counts, everywhere the same.
     ///
     /// # Errors
     ///
@@ -175,8 +176,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the answer is too large for a packet, too many questions wait already, or the node has ended. When the node has had no master for
-    /// 10 seconds: then with the reason, such as a wrong secret.
+    /// When the answer is too large for a packet, too many questions wait already, or the node has ended. When the node has
+    /// had no master for 10 seconds: then with the reason, such as a wrong secret.
     pub async fn db_family(&self, family: &str) -> Result<Family, DatabaseError> {
         self.ask_database(family, |context, family, answer| context.db_family(family, |_, got| answer.give(got))).await
     }

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display, Write};
 
-/// Shows something that came from elsewhere so that it does nothing to a terminal, begins no line, and hides or reorders nothing that stands
-/// beside it (`LOG-14`).
+/// Shows something that came from elsewhere so that it does nothing to a terminal, begins no line, and hides or reorders
+/// nothing that stands beside it (`LOG-14`).
 ///
-/// Control characters (escape sequences, line ends and tabs among them), characters that change the direction of a text, and those that nobody
-/// sees are written as Rust writes them in a literal.
+/// Control characters (escape sequences, line ends and tabs among them), characters that change the direction of a text, and
+/// those that nobody sees are written as Rust writes them in a literal.
 ///
 /// ```
 /// use aemp_node::Escaped;
@@ -48,8 +48,8 @@ fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            // Soft hyphen, the marks and overrides of direction, separators of lines, what is not seen, tags. The two joiners are left: words need
-            // them.
+            // Soft hyphen, the marks and overrides of direction, separators of lines, what is not seen, tags. The two
+            // joiners are left: words need them.
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )

@@ -24,8 +24,9 @@ use crate::joining::Standing;
 use crate::message::Message;
 use crate::watch::Watch;
 
-/// A node that runs on a thread of its own. It ends when it is [stopped](Self::stop), or when the last handle is gone; code of its own ports that holds a
-/// handle keeps it alive. What was sent before still goes out, for up to a second, unless the process ends before: wait for `stop` to be sure.
+/// A node that runs on a thread of its own. It ends when it is [stopped](Self::stop), or when the last handle is gone; code
+/// of its own ports that holds a handle keeps it alive. What was sent before still goes out, for up to a second, unless the
+/// process ends before: wait for `stop` to be sure.
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -190,16 +191,16 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When it has binds or seeds, and neither a secret nor a certificate. When it cannot listen on an address, or there is no randomness or no
-    /// thread to be had.
+    /// When it has binds or seeds, and neither a secret nor a certificate. When it cannot listen on an address, or there is
+    /// no randomness or no thread to be had.
     pub async fn start(config: Config) -> Result<Node, StartError> {
         let node = Node::start_closed(config).await?;
         node.open();
         Ok(node)
     }
 
-    /// Starts a node that listens, and neither accepts connections nor dials its seeds before it is [opened](Self::open). So its
-    /// ports and functions are there before another node can ask for them.
+    /// Starts a node that listens, and neither accepts connections nor dials its seeds before it is [opened](Self::open). So
+    /// its ports and functions are there before another node can ask for them.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -236,7 +237,8 @@ impl Node {
         Ok(Node { shared: Arc::new(shared) })
     }
 
-    /// Accepts connections from now on, and dials the seeds, after [`start_closed`](Self::start_closed). Does nothing the second time.
+    /// Accepts connections from now on, and dials the seeds, after [`start_closed`](Self::start_closed). Does nothing the
+    /// second time.
     pub fn open(&self) {
         self.command(Driver::open);
     }
@@ -299,8 +301,8 @@ impl Node {
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Ends the node: its ports are gone when this returns, and what was sent before has been taken by the other nodes, or a second has passed.
-    /// All handles of the node are of no more use then.
+    /// Ends the node: its ports are gone when this returns, and what was sent before has been taken by the other nodes, or a
+    /// second has passed. All handles of the node are of no more use then.
     pub async fn stop(&self) {
         let (stopped, has_stopped) = oneshot::channel();
         // One that has ended already need not be told.
@@ -332,8 +334,8 @@ impl Node {
         self.ask(move |driver| driver.with_context(code)).await
     }
 
-    /// Runs code in the name of a port of this node: what it watches, calls and sets timers for goes with that port. `None` if the port has
-    /// ended.
+    /// Runs code in the name of a port of this node: what it watches, calls and sets timers for goes with that port. `None`
+    /// if the port has ended.
     ///
     /// # Errors
     ///
@@ -374,8 +376,8 @@ impl Node {
         self.ask_or_undo(|context| context.port(handler), |context, port| context.end(&port, Reasons::normal())).await
     }
 
-    /// Sends a message. It never blocks: what cannot be sent at once waits, and when it is lost, the watches on the port and on its node fire.
-    /// Whoever sends much waits with [`ready`](Self::ready) now and then.
+    /// Sends a message. It never blocks: what cannot be sent at once waits, and when it is lost, the watches on the port and
+    /// on its node fire. Whoever sends much waits with [`ready`](Self::ready) now and then.
     ///
     /// # Errors
     ///
@@ -388,12 +390,13 @@ impl Node {
         self.shared.commands.send(command).map_err(|_| Stopped.into())
     }
 
-    /// Waits until less waits for a node than the low-water mark, or nothing does because it is lost; and until what this handle has sent has
-    /// been taken by the own node.
+    /// Waits until less waits for a node than the low-water mark, or nothing does because it is lost; and until what this
+    /// handle has sent has been taken by the own node.
     ///
-    /// It knows what waits for that node *here*. Of a port there it knows only what comes back over the connection: a mailbox that is full pauses
-    /// the connection ([`Overflow::Pause`](crate::Overflow::Pause), the default), and then this waits. With another policy, or where the other
-    /// node is of another kind, ask for answers to know how far the receiver is.
+    /// It knows what waits for that node *here*. Of a port there it knows only what comes back over the connection: a
+    /// mailbox that is full pauses the connection ([`Overflow::Pause`](crate::Overflow::Pause), the default), and then this
+    /// waits. With another policy, or where the other node is of another kind, ask for answers to know how far the receiver
+    /// is.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -425,11 +428,12 @@ impl Node {
         told.await.map_err(|_| Stopped)
     }
 
-    /// Sends a message with a port for the answer as its last element, and waits for that. The port is monitored: when it has ended, never was,
-    /// or its node cannot be reached, that reason comes at once. A port that lives and does not answer is waited for until the time-out; without
-    /// one, until it ends. When this is dropped, the call is given up.
+    /// Sends a message with a port for the answer as its last element, and waits for that. The port is monitored: when it
+    /// has ended, never was, or its node cannot be reached, that reason comes at once. A port that lives and does not answer
+    /// is waited for until the time-out; without one, until it ends. When this is dropped, the call is given up.
     ///
-    /// Whoever is called takes the message with [`Message::request`] or [`Elements::request`], as the type that was given here.
+    /// Whoever is called takes the message with [`Message::request`] or [`Elements::request`], as the type that was given
+    /// here.
     ///
     /// # Errors
     ///
@@ -474,8 +478,8 @@ impl Node {
         answer
     }
 
-    /// Watches a port, or a node under its bare ID: the watch stands when this returns. It is a future that waits until the port ends or its
-    /// node is lost; when it is dropped, the watch is given up.
+    /// Watches a port, or a node under its bare ID: the watch stands when this returns. It is a future that waits until the
+    /// port ends or its node is lost; when it is dropped, the watch is given up.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -512,7 +516,8 @@ impl Node {
         self.command(move |driver| driver.with_context(|context| context.end(&port, reasons)));
     }
 
-    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever watches the port.
+    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever
+    /// watches the port.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -569,8 +574,8 @@ impl Node {
         self.with(move |context| context.register(&name, access, Rc::new(function))).await
     }
 
-    /// What happens in the node: nodes that come and go, refusals, failures that concern nobody else. Whoever asks first gets all since
-    /// the start, as far as it is kept; others what happens from now on.
+    /// What happens in the node: nodes that come and go, refusals, failures that concern nobody else. Whoever asks first
+    /// gets all since the start, as far as it is kept; others what happens from now on.
     pub fn events(&self) -> Events {
         let first = self.shared.first_events.lock().ok().and_then(|mut first| first.take());
         Events::new(first.unwrap_or_else(|| self.shared.events.resubscribe()))
@@ -592,8 +597,9 @@ impl Node {
         self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
     }
 
-    /// Sets what other nodes may do here, from now on ([`NodeConfig::permissions`](aemp_proto::actor::NodeConfig::permissions)). What they have done
-    /// before stays: ports that they have spawned, watches, entries of the database.
+    /// Sets what other nodes may do here, from now on
+    /// ([`NodeConfig::permissions`](aemp_proto::actor::NodeConfig::permissions)). What they have done before stays: ports
+    /// that they have spawned, watches, entries of the database.
     pub fn set_permissions(&self, permissions: Permissions) {
         self.command(move |driver| driver.with_node(|node, _| node.set_permissions(permissions)));
     }

@@ -1,9 +1,10 @@
 //! Whether the host at the other end of a connection still answers.
 //!
-//! A host that takes nothing for the moment is not gone: a process that is stopped, or a reader that pauses, lets the window of its connection close, and its
-//! system goes on to answer the probes of ours. `TCP_USER_TIMEOUT` does not tell the one from the other: Linux ends a connection by it whose window is closed for so
-//! long, although each probe was acknowledged. So what the system knows about a connection is looked at now and then: is something under way that was
-//! sent after the last acknowledgement came, and has that been so for too long?
+//! A host that takes nothing for the moment is not gone: a process that is stopped, or a reader that pauses, lets the window
+//! of its connection close, and its system goes on to answer the probes of ours. `TCP_USER_TIMEOUT` does not tell the one
+//! from the other: Linux ends a connection by it whose window is closed for so long, although each probe was acknowledged.
+//! So what the system knows about a connection is looked at now and then: is something under way that was sent after the
+//! last acknowledgement came, and has that been so for too long?
 
 use std::io;
 use std::sync::Mutex;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// How often a connection is looked at whose host is given up after this time: a host that has gone is noticed between 5/6 and 7/6 of it.
+/// How often a connection is looked at whose host is given up after this time: a host that has gone is noticed between 5/6
+/// and 7/6 of it.
 pub(crate) fn pause(host_timeout: Duration) -> Duration {
     (host_timeout / LOOKS).max(Duration::from_millis(10))
 }
@@ -70,7 +72,8 @@ impl<S: std::os::fd::AsFd> Socket for S {
         let info = linux::tcp_info(self.as_fd()).ok()?;
         let ago = |milliseconds: u32| Duration::from_millis(milliseconds.into());
         let (sent, acknowledged) = (ago(info.tcpi_last_data_sent), ago(info.tcpi_last_ack_recv));
-        // Of a closed window two probes in a row: they come minutes apart at last, and one may be lost. Of data, what was sent again counts as sent.
+        // Of a closed window two probes in a row: they come minutes apart at last, and one may be lost. Of data, what was
+        // sent again counts as sent.
         let unanswered = info.tcpi_probes >= 2 || info.tcpi_unacked > 0 && sent < acknowledged;
         Some(Seen { unanswered, acknowledged })
     }
@@ -94,8 +97,8 @@ mod linux {
     pub(super) fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
         let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
         let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
-        // SAFETY: `socket` is open as long as it is borrowed. The system writes no more than `length` octets to `info`, which has as many; `length` lives
-        // on this stack. It keeps neither pointer when the call returns.
+        // SAFETY: `socket` is open as long as it is borrowed. The system writes no more than `length` octets to `info`,
+        // which has as many; `length` lives on this stack. It keeps neither pointer when the call returns.
         let failed = unsafe {
             libc::getsockopt(
                 socket.as_raw_fd(),
@@ -108,7 +111,8 @@ mod linux {
         if failed != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: all fields are integers, for which any octets are a value, and all octets that the system has not written are zero.
+        // SAFETY: all fields are integers, for which any octets are a value, and all octets that the system has not written
+        // are zero.
         Ok(unsafe { info.assume_init() })
     }
 }
@@ -154,7 +158,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// What comes of looks each five seconds: whether something was unanswered, and for how long no acknowledgement had come.
+    /// What comes of looks each five seconds: whether something was unanswered, and for how long no acknowledgement had
+    /// come.
     fn judge(looks: &[(bool, u64)]) -> Vec<bool> {
         let before = Looks::default();
         let seen = |(unanswered, seconds): &(bool, u64)| Seen {

@@ -73,7 +73,8 @@ pub enum JoinError {
         /// Each seed and why it was not reached last, as a text for people.
         why: String,
     },
-    /// Each seed says that it has the ID of this node. So another node has that ID: this one does not listen, and cannot have reached itself.
+    /// Each seed says that it has the ID of this node. So another node has that ID: this one does not listen, and cannot
+    /// have reached itself.
     #[error("another node has the ID of this node: {0}")]
     SameId(String),
     /// The node has ended.
@@ -82,8 +83,9 @@ pub enum JoinError {
 }
 
 impl Node {
-    /// Waits until the node has joined its network: until it has a master, or is global itself and connected with another node. From then on the
-    /// database can be asked and other nodes are found. A node without seeds has nothing to join, and does not wait.
+    /// Waits until the node has joined its network: until it has a master, or is global itself and connected with another
+    /// node. From then on the database can be asked and other nodes are found. A node without seeds has nothing to join, and
+    /// does not wait.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -113,8 +115,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the time is up: the error says why each seed was not reached last. At once when another node has the ID of this one, as far as that can
-    /// be known: when each seed has it itself.
+    /// When the time is up: the error says why each seed was not reached last. At once when another node has the ID of this
+    /// one, as far as that can be known: when each seed has it itself.
     pub async fn joined(&self, time: Duration) -> Result<(), JoinError> {
         if self.seeds() == 0 {
             return Ok(());

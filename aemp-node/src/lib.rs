@@ -1,7 +1,7 @@
 //! A tokio node that speaks AEMP: sockets, timers and a thread around the state machine of `aemp-proto`.
 //!
-//! A [`Node`] runs on a thread of its own. Its *ports* live there, and their code runs there, each message where it arrives. What everyone else
-//! holds is a handle: it is `Send`, cheap to clone, and works from any async task.
+//! A [`Node`] runs on a thread of its own. Its *ports* live there, and their code runs there, each message where it arrives.
+//! What everyone else holds is a handle: it is `Send`, cheap to clone, and works from any async task.
 //!
 //! ```
 //! use aemp_node::{Config, Node};
@@ -25,16 +25,17 @@
 //!
 //! # Two ways to be a port
 //!
-//! *Code on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and gets each message where it arrives, still encoded; it must not
-//! block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds, and a node that sends more is paused until there is
-//! room. In between,
-//! [`run_future`](ContextExt::run_future) runs a future on the node's thread in the name of a port.
+//! *Code on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and gets each message where it arrives, still
+//! encoded; it must not block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds, and a
+//! node that sends more is paused until there is room. In between, [`run_future`](ContextExt::run_future) runs a future on
+//! the node's thread in the name of a port.
 //!
-//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String, u64)`. What is sent as a
-//! `T` is taken as a `T`: a message with [`rest`](proto::framing::Elements::rest) or [`Message::decode`], and a request, which has a port for the
-//! answer behind it, with [`request`](proto::framing::Elements::request) or [`Message::request`]. The
-//! [table of shapes](proto::framing#one-rule-for-every-shape) says it for each. Whoever does
-//! not know the shape takes a `Vec<`[`Value`](proto::value::Value)`>`. A message of another shape than its code takes ends the port, and whoever
+//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String,
+//! u64)`. What is sent as a `T` is taken as a `T`: a message with [`rest`](proto::framing::Elements::rest) or
+//! [`Message::decode`], and a request, which has a port for the answer behind it, with
+//! [`request`](proto::framing::Elements::request) or [`Message::request`]. The [table of
+//! shapes](proto::framing#one-rule-for-every-shape) says it for each. Whoever does not know the shape takes a
+//! `Vec<`[`Value`](proto::value::Value)`>`. A message of another shape than its code takes ends the port, and whoever
 //! watches it hears what came.
 //!
 //! # The verbs
@@ -56,7 +57,8 @@
 //! | `db_family`, `db_keys`, `db_values` | [`Node::db_family`], … | the same |
 //! | `db_mon` | [`Node::db_watch`] | [`db_watch`](Context::db_watch) |
 //!
-//! Timers, watches, calls and futures go with the port in whose name they were set; so a port can be ended at any time and leaves nothing behind:
+//! Timers, watches, calls and futures go with the port in whose name they were set; so a port can be ended at any time and
+//! leaves nothing behind:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -82,14 +84,16 @@
 //!
 //! # Data connections
 //!
-//! A message is held in memory as a whole, and those behind it wait. What is large goes over a [`DataStream`]: a stream of octets between programs on two
-//! nodes, with the authentication and TLS of the network, opened from whichever of them can be reached. [`Node::data_accept`] takes those that
-//! others ask for under a name, [`Node::data_connect`] asks.
+//! A message is held in memory as a whole, and those behind it wait. What is large goes over a [`DataStream`]: a stream of
+//! octets between programs on two nodes, with the authentication and TLS of the network, opened from whichever of them can
+//! be reached. [`Node::data_accept`] takes those that others ask for under a name, [`Node::data_connect`] asks.
 //!
 //! # Networks
 //!
-//! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which there is no connection
-//! opens one. [`Node::start`] does not wait for other nodes; [`Node::joined`] does, and says why a node does not get in. The database is shared by all nodes of a network: an entry is there until the node that has set it removes it, or is lost.
+//! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which
+//! there is no connection opens one. [`Node::start`] does not wait for other nodes; [`Node::joined`] does, and says why a
+//! node does not get in. The database is shared by all nodes of a network: an entry is there until the node that has set it
+//! removes it, or is lost.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -128,11 +132,12 @@
 //!
 //! # What is logged
 //!
-//! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that could not be sent, failures that end no port, and code
-//! that holds up the node, with its port (warn). Of warnings that others can cause, those of one kind come at a bounded [rate](LogRate); what is beyond it is
-//! logged at the level debug, and counted. What came from others is logged as it is: a subscriber that writes for people shows it [`Escaped`], and one that writes to a
-//! pipe or a disk does that on a thread of its own, so that the node does not wait for it. A [`LogLayer`] lets other nodes read all that a program logs ([`Node::offer_logs`]);
-//! [`Node::catch_logs`] reads what they do.
+//! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that
+//! could not be sent, failures that end no port, and code that holds up the node, with its port (warn). Of warnings that
+//! others can cause, those of one kind come at a bounded [rate](LogRate); what is beyond it is logged at the level debug,
+//! and counted. What came from others is logged as it is: a subscriber that writes for people shows it [`Escaped`], and one
+//! that writes to a pipe or a disk does that on a thread of its own, so that the node does not wait for it. A [`LogLayer`]
+//! lets other nodes read all that a program logs ([`Node::offer_logs`]); [`Node::catch_logs`] reads what they do.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

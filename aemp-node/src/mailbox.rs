@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use crate::handle::{Node, Stopped};
 use crate::message::Message;
 
-/// How much a mailbox holds, and what happens when more comes. What this node sends to itself has as much room again, of its own: other nodes cannot
-/// take that away.
+/// How much a mailbox holds, and what happens when more comes. What this node sends to itself has as much room again, of its
+/// own: other nodes cannot take that away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capacity {
@@ -24,7 +24,8 @@ pub struct Capacity {
     pub octets: usize,
     /// What happens when more comes.
     pub overflow: Overflow,
-    /// With [`Overflow::Pause`]: the port ends when no message was taken from the full mailbox for so long, 30 seconds by default.
+    /// With [`Overflow::Pause`]: the port ends when no message was taken from the full mailbox for so long, 30 seconds by
+    /// default.
     pub patience: Duration,
 }
 
@@ -33,17 +34,17 @@ pub struct Capacity {
 #[non_exhaustive]
 pub enum Overflow {
     /// The node that has sent it is paused: its connection is not read until the mailbox is half empty. Nothing is lost, and
-    /// [`ready`](Node::ready) there waits. All that this node sends waits so, to other ports too, answers to calls and monitors included;
-    /// other nodes go on. The one message, of each node, is taken in.
+    /// [`ready`](Node::ready) there waits. All that this node sends waits so, to other ports too, answers to calls and
+    /// monitors included; other nodes go on. The one message, of each node, is taken in.
     ///
-    /// A task that waits for an answer of that very node while its mailbox is full waits in a circle, and takes nothing: so the port ends
-    /// after [`Capacity::patience`], as with [`End`](Self::End), and the connection goes on.
+    /// A task that waits for an answer of that very node while its mailbox is full waits in a circle, and takes nothing: so
+    /// the port ends after [`Capacity::patience`], as with [`End`](Self::End), and the connection goes on.
     ///
     /// This node cannot pause itself: where its own messages do not fit, the port ends at once.
     #[default]
     Pause,
-    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost. A sender is not slowed down:
-    /// [`ready`](Node::ready) knows nothing of a mailbox. One fast sender ends the port for all.
+    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost. A sender
+    /// is not slowed down: [`ready`](Node::ready) knows nothing of a mailbox. One fast sender ends the port for all.
     End,
     /// The message is dropped, and counted. Nobody is told.
     Drop,
@@ -271,7 +272,8 @@ impl Mailbox {
         &self.id
     }
 
-    /// Waits for the next message; `None` when the port has ended and all that had arrived was taken. Nothing is lost when this is cancelled.
+    /// Waits for the next message; `None` when the port has ended and all that had arrived was taken. Nothing is lost when
+    /// this is cancelled.
     pub async fn recv(&mut self) -> Option<Message> {
         let message = self.messages.recv().await?;
         Some(self.taken(message))

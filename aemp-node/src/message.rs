@@ -48,8 +48,8 @@ impl Message {
         self.packet().elements()
     }
 
-    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`. What was sent as a `T` is taken as a `T`, as the
-    /// [table of shapes](aemp_proto::framing#one-rule-for-every-shape) says.
+    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`. What was sent as a `T` is taken as a `T`,
+    /// as the [table of shapes](aemp_proto::framing#one-rule-for-every-shape) says.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl Message {
         self.packet().decode()
     }
 
-    /// Decodes a request, which somebody has sent with [`call`](crate::Node::call): the last element is the port for the answer, and those before it
-    /// are decoded as [`decode`](Self::decode) does it.
+    /// Decodes a request, which somebody has sent with [`call`](crate::Node::call): the last element is the port for the
+    /// answer, and those before it are decoded as [`decode`](Self::decode) does it.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

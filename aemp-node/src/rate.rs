@@ -52,7 +52,8 @@ impl LogRate {
         false
     }
 
-    /// How many lines were left out, once it is time to tell that. From then on one line is told each second, until nothing is left out any more.
+    /// How many lines were left out, once it is time to tell that. From then on one line is told each second, until nothing
+    /// is left out any more.
     pub fn left_out(&self, now: Instant) -> Option<u64> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let since = window.since?;

@@ -31,8 +31,8 @@ fn answer(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
     Ok(())
 }
 
-/// Lets other nodes set and delete entries of the database in the name of this one, with the functions `db_set` (family, key, value) and `db_del`
-/// (family, keys), as nodes of the reference do.
+/// Lets other nodes set and delete entries of the database in the name of this one, with the functions `db_set` (family,
+/// key, value) and `db_del` (family, keys), as nodes of the reference do.
 pub fn serve_database(context: &mut Context<'_>) {
     let set = |context: &mut Context<'_>, elements: Elements<'_>| {
         let (family, key, value): (String, String, Value) = elements.rest()?;

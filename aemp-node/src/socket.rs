@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// No delay for small messages; while nothing is under way, a host that answers no probe for so long is given up. While something is, it is looked at
-/// ([`host`](crate::host)).
+/// No delay for small messages; while nothing is under way, a host that answers no probe for so long is given up. While
+/// something is, it is looked at ([`host`](crate::host)).
 pub(crate) fn prepare(stream: &TcpStream, host_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let longest = Duration::from_secs(32_767);
@@ -38,8 +38,8 @@ impl Names {
         Names { own: semaphore(), told: semaphore() }
     }
 
-    /// The addresses that a text `HOST:PORT` stands for. One that is an address asks nobody. Names of the operator's do not wait for those that others
-    /// have told of.
+    /// The addresses that a text `HOST:PORT` stands for. One that is an address asks nobody. Names of the operator's do not
+    /// wait for those that others have told of.
     ///
     /// # Errors
     ///
@@ -62,7 +62,8 @@ impl Names {
     }
 }
 
-/// Connects to the first address of a name that answers, within this time. Each has its part of what is left when the name has been found.
+/// Connects to the first address of a name that answers, within this time. Each has its part of what is left when the name
+/// has been found.
 pub(crate) async fn dial(names: &Names, address: &str, is_own: bool, patience: Duration) -> io::Result<TcpStream> {
     let until = Instant::now() + patience;
     let addresses = names.look_up(address, is_own, until).await?;

@@ -64,7 +64,8 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("it panicked").to_owned()
 }
 
-/// Has the watchdog look after a node, until that has ended. There is one for all nodes of the process, begun with the first.
+/// Has the watchdog look after a node, until that has ended. There is one for all nodes of the process, begun with the
+/// first.
 fn watch_over(pulse: &Arc<Pulse>) {
     static WATCHED: OnceLock<Arc<Mutex<Vec<Weak<Pulse>>>>> = OnceLock::new();
     let mut first: Option<Arc<Mutex<Vec<Weak<Pulse>>>>> = None;

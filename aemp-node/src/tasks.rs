@@ -13,10 +13,11 @@ use crate::supervisor::panic_text;
 
 /// What code that runs on a node's thread can do beside the verbs of [`Context`].
 pub trait ContextExt {
-    /// Runs a future on the node's thread, in the name of the own port: if it fails or panics, the port ends with `die`; if the port ends, the
-    /// future is dropped. In the name of nobody it simply runs.
+    /// Runs a future on the node's thread, in the name of the own port: if it fails or panics, the port ends with `die`; if
+    /// the port ends, the future is dropped. In the name of nobody it simply runs.
     ///
-    /// It shares the thread with everything else of the node, so it must not block between its waits. In the name of a port that has ended it does not run.
+    /// It shares the thread with everything else of the node, so it must not block between its waits. In the name of a port
+    /// that has ended it does not run.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -125,7 +126,8 @@ impl LocalPort {
     ///
     /// # Errors
     ///
-    /// When the port has ended; or when this is called from code that runs in the node already, which has a [`Context`] of its own.
+    /// When the port has ended; or when this is called from code that runs in the node already, which has a [`Context`] of
+    /// its own.
     pub fn with<R>(&self, code: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, LocalError> {
         let driver = self.driver.upgrade().ok_or(LocalError::Ended)?;
         let result = match &self.port {

@@ -1,7 +1,7 @@
 //! A complete client over `std::net`, which shows what passes on the wire.
 //!
-//! `AEMP_SECRET=… cargo run -p aemp-proto --example client ADDRESS [FRAMING…]` sends a message to the port `echo` of the listener and waits for
-//! the answer.
+//! `AEMP_SECRET=… cargo run -p aemp-proto --example client ADDRESS [FRAMING…]` sends a message to the port `echo` of the
+//! listener and waits for the answer.
 
 use std::error::Error;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! Two nodes with actors under a clock that the program turns: an hour of their life takes a moment, and is the same each time.
+//! Two nodes with actors under a clock that the program turns: an hour of their life takes a moment, and is the same each
+//! time.
 //!
 //! `cargo run -p aemp-proto --example clock`
 
@@ -25,7 +26,8 @@ fn node(name: &str, role: Role) -> (Node, ConnectionId) {
     (node, id)
 }
 
-/// Does what a node says, until it has nothing more to do now. Returns what it has written, and when it has something to do again.
+/// Does what a node says, until it has nothing more to do now. Returns what it has written, and when it has something to do
+/// again.
 fn drive(node: &mut Node, now: Duration) -> (Vec<u8>, Option<Duration>) {
     let mut written = Vec::new();
     loop {

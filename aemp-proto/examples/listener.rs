@@ -1,7 +1,7 @@
 //! A complete listener over `std::net`, one thread for each connection.
 //!
-//! `AEMP_SECRET=… cargo run -p aemp-proto --example listener ADDRESS [FRAMING…]` has one port, `echo`: it takes the last element of
-//! a message as the port to answer, and sends the others back.
+//! `AEMP_SECRET=… cargo run -p aemp-proto --example listener ADDRESS [FRAMING…]` has one port, `echo`: it takes the last
+//! element of a message as the port to answer, and sends the others back.
 
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};

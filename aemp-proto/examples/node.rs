@@ -1,7 +1,9 @@
-//! A whole node as a process over `std::net`: one thread drives the node, others wait for the network and tell it what has happened.
+//! A whole node as a process over `std::net`: one thread drives the node, others wait for the network and tell it what has
+//! happened.
 //!
-//! `AEMP_SECRET=… cargo run -p aemp-proto --example node -- echo 127.0.0.1:4040` listens and has a port `echo`, which sends the text of
-//! each message back. `… --example node -- greet 127.0.0.1:4040` connects to it, says hello, and ends when the echo has come.
+//! `AEMP_SECRET=… cargo run -p aemp-proto --example node -- echo 127.0.0.1:4040` listens and has a port `echo`, which sends
+//! the text of each message back. `… --example node -- greet 127.0.0.1:4040` connects to it, says hello, and ends when the
+//! echo has come.
 
 use std::collections::HashMap;
 use std::error::Error;

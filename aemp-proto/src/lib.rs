@@ -1,8 +1,8 @@
 //! The AEMP protocol without I/O: bytes and times in, bytes and events out.
 //!
-//! AEMP is the message protocol of AnyEvent::MP: two greeting lines, a challenge and a response, then packets in JSON or CBOR. This
-//! crate is the protocol as state machines, to link into a transport of your own. It has no sockets, no clock, no threads, no
-//! unsafe code, and needs only `alloc`.
+//! AEMP is the message protocol of AnyEvent::MP: two greeting lines, a challenge and a response, then packets in JSON or
+//! CBOR. This crate is the protocol as state machines, to link into a transport of your own. It has no sockets, no clock, no
+//! threads, no unsafe code, and needs only `alloc`.
 //!
 //! # The contract of a link
 //!
@@ -11,18 +11,19 @@
 //! 1. Make an [`OwnGreeting`](link::OwnGreeting) from fresh randomness, and a link from that.
 //! 2. Whenever the link has [`output`](link::Link::output), hand it to the transport, and
 //!    [take it off](link::Link::advance_output) as far as the transport took it.
-//! 3. Whenever octets arrive, give them to [`receive`](link::Link::receive). It hands packets to your visitor. *As long as it
-//!    returns an event, answer the event and call it again without new octets*: this is the one invariant. Where one peer may not hold up
-//!    others, [`receive_while`](link::Link::receive_while) lets your visitor break off behind a packet.
-//! 4. At [`Event::Greeted`](link::Event::Greeted) decide about the peer: [`accept`](link::Link::accept) it, or drop the link and close. Octets
-//!    that arrive before you decided are kept, within limits; better leave them with the transport
+//! 3. Whenever octets arrive, give them to [`receive`](link::Link::receive). It hands packets to your visitor. *As long as
+//!    it returns an event, answer the event and call it again without new octets*: this is the one invariant. Where one peer
+//!    may not hold up others, [`receive_while`](link::Link::receive_while) lets your visitor break off behind a packet.
+//! 4. At [`Event::Greeted`](link::Event::Greeted) decide about the peer: [`accept`](link::Link::accept) it, or drop the link
+//!    and close. Octets that arrive before you decided are kept, within limits; better leave them with the transport
 //!    ([`wants_input`](link::Link::wants_input)).
-//! 5. If `accept` asks for TLS, write the output as it is, then run TLS on the transport, beginning with the octets that it hands
-//!    over, and call [`tls_established`](link::Link::tls_established). From then on the link sees what is inside TLS.
-//! 6. From [`Event::Up`](link::Event::Up) on, [`send`](link::Link::send) as you like. After [`Event::Stream`](link::Event::Stream), which comes only
-//!    on connections of other protocols, write the output and [take the connection over](link::Link::hand_over).
-//! 7. When the [`deadline`](link::Link::deadline) comes, call [`handle_timeout`](link::Link::handle_timeout); when the transport ends,
-//!    [`end_of_input`](link::Link::end_of_input).
+//! 5. If `accept` asks for TLS, write the output as it is, then run TLS on the transport, beginning with the octets that it
+//!    hands over, and call [`tls_established`](link::Link::tls_established). From then on the link sees what is inside TLS.
+//! 6. From [`Event::Up`](link::Event::Up) on, [`send`](link::Link::send) as you like. After
+//!    [`Event::Stream`](link::Event::Stream), which comes only on connections of other protocols, write the output and [take
+//!    the connection over](link::Link::hand_over).
+//! 7. When the [`deadline`](link::Link::deadline) comes, call [`handle_timeout`](link::Link::handle_timeout); when the
+//!    transport ends, [`end_of_input`](link::Link::end_of_input).
 //! 8. After any error of these calls but [`SendError`](link::SendError) and [`ApiMisuse`](error::ApiMisuse), close.
 //!
 //! Here are the two sides of a connection, with a pair of buffers for a transport:

@@ -14,7 +14,8 @@ pub const LONGEST: usize = 256;
 
 /// The name of a node, unique in its network (`GREET-7`).
 ///
-/// At least one character, at most 256 octets (`GREET-24`), none of them `#`, `;` or a control character. Compared octet by octet; cheap to clone.
+/// At least one character, at most 256 octets (`GREET-24`), none of them `#`, `;` or a control character. Compared octet by
+/// octet; cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
@@ -82,7 +83,8 @@ impl NodeId {
         self.0.is_ascii()
     }
 
-    /// The port ID of a port of this node. No port has a name of more than 256 octets (`LIMIT-9`): what is sent there is refused.
+    /// The port ID of a port of this node. No port has a name of more than 256 octets (`LIMIT-9`): what is sent there is
+    /// refused.
     pub fn port(&self, name: &str) -> PortId {
         PortId { node: self.clone(), port: name.into() }
     }

@@ -1,7 +1,8 @@
 //! Who may do what: a table of permissions by node ID.
 //!
-//! The rows are read in order. For each [`Right`], the first row decides that fits the node and says something about that right:
-//! with a list of names, or by denying everything that it does not list. Where no row decides, a node may do everything.
+//! The rows are read in order. For each [`Right`], the first row decides that fits the node and says something about that
+//! right: with a list of names, or by denying everything that it does not list. Where no row decides, a node may do
+//! everything.
 //!
 //! ```
 //! use aemp_proto::names::NodeId;
@@ -111,7 +112,8 @@ impl Pattern {
     }
 }
 
-/// Names that are allowed, and with `!` in front such as are not: the first pattern that fits decides, and if none does, the name is not allowed.
+/// Names that are allowed, and with `!` in front such as are not: the first pattern that fits decides, and if none does, the
+/// name is not allowed.
 #[derive(Clone, PartialEq, Eq)]
 struct List(Vec<(bool, Pattern)>);
 
@@ -144,7 +146,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row that says nothing yet, for the nodes whose IDs fit one of the patterns; with `!` in front a pattern leaves nodes out.
+    /// A row that says nothing yet, for the nodes whose IDs fit one of the patterns; with `!` in front a pattern leaves
+    /// nodes out.
     ///
     /// # Errors
     ///
@@ -153,8 +156,8 @@ impl Row {
         Ok(Row { nodes: List::new(nodes)?, lists: Default::default(), unnamed: None, deny_others: false })
     }
 
-    /// For this right, allows the names that one of the patterns fits, and no others. With `!` in front a pattern denies; the first one that fits
-    /// decides.
+    /// For this right, allows the names that one of the patterns fits, and no others. With `!` in front a pattern denies;
+    /// the first one that fits decides.
     ///
     /// # Errors
     ///
@@ -164,15 +167,16 @@ impl Row {
         Ok(self)
     }
 
-    /// Says whether these nodes may reach ports that have no chosen name, such as those for answers and mailboxes. Without it they may: whoever has
-    /// not been told such a name can hardly know it, but who knows one can guess others.
+    /// Says whether these nodes may reach ports that have no chosen name, such as those for answers and mailboxes. Without
+    /// it they may: whoever has not been told such a name can hardly know it, but who knows one can guess others.
     #[must_use]
     pub fn unnamed(mut self, allowed: bool) -> Self {
         self.unnamed = Some(allowed);
         self
     }
 
-    /// Denies all rights for which this row has no list. Answers to this node's own questions still arrive, at ports without a chosen name.
+    /// Denies all rights for which this row has no list. Answers to this node's own questions still arrive, at ports without
+    /// a chosen name.
     #[must_use]
     pub fn deny_others(mut self) -> Self {
         self.deny_others = true;
@@ -312,8 +316,8 @@ struct Written {
     node: Vec<WrittenRow>,
 }
 
-/// From a map with the key `node`: a list of rows. A row has `id` (patterns) and, as needed, `call`, `spawn`, `stream`, `send`, `set` (patterns), `unnamed`
-/// and `deny_others` (true or false). Patterns are a text or a list of texts.
+/// From a map with the key `node`: a list of rows. A row has `id` (patterns) and, as needed, `call`, `spawn`, `stream`,
+/// `send`, `set` (patterns), `unnamed` and `deny_others` (true or false). Patterns are a text or a list of texts.
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;

@@ -45,7 +45,8 @@ impl Integer {
 impl Value {
     /// The text, if the value is text or octets: octets are the characters U+0000 to U+00FF (`VALUE-7`).
     ///
-    /// Peers write text either way, so code that reads what a peer sent takes texts with this, and does not match on [`Value::Text`].
+    /// Peers write text either way, so code that reads what a peer sent takes texts with this, and does not match on
+    /// [`Value::Text`].
     ///
     /// ```
     /// use aemp_proto::value::Value;

@@ -7,8 +7,8 @@ mod scaling;
 use scaling::measure::{Measured, Size, measure};
 use scaling::{picture, report};
 
-/// Measures a network. That all globals have all entries, at the start and again after the loss of one, that each node has a master, and
-/// that a change arrives, is an error of the measurement if it is not so.
+/// Measures a network. That all globals have all entries, at the start and again after the loss of one, that each node has a
+/// master, and that a change arrives, is an error of the measurement if it is not so.
 fn measured(nodes: usize, globals: usize) -> Measured {
     measure(Size { nodes, globals }).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -27,8 +27,8 @@ fn each_count_that_follows_from_the_protocol_is_right() {
         // Two nodes went before, and perhaps a global.
         counts(measured.reach.nodes as u64, nodes - 3 - usize::from(globals > 1));
         if let Some(loss) = &measured.loss {
-            // Each other global tells the others that it is gone, and its addresses. Each slave of it tells another one its two entries,
-            // and that one tells the others.
+            // Each other global tells the others that it is gone, and its addresses. Each slave of it tells another one its
+            // two entries, and that one tells the others.
             let others = globals - 1;
             counts(loss.traffic.messages, 2 * others * (others - 1) + loss.slaves * (1 + 2 * (others - 1)));
         }

@@ -111,7 +111,8 @@ impl Authority {
     }
 }
 
-/// A certificate that is signed by itself, for all nodes to share: one of an authority, as the reference makes it, whose time is over if it is `old`.
+/// A certificate that is signed by itself, for all nodes to share: one of an authority, as the reference makes it, whose
+/// time is over if it is `old`.
 pub fn shared(old: bool) -> Step<Identity> {
     let key = KeyPair::generate().map_err(|error| failed(&error))?;
     let mut params = CertificateParams::default();

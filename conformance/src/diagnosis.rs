@@ -1,4 +1,5 @@
-//! What is usually wrong with a token: the mistakes that people make in their first hour are tried, and the one that fits is named.
+//! What is usually wrong with a token: the mistakes that people make in their first hour are tried, and the one that fits is
+//! named.
 
 use aemp_proto::auth::{Method, Transcript};
 use sha2::{Sha256, Sha512};
@@ -12,7 +13,8 @@ type Way<T> = (&'static str, T);
 /// From a secret and a transcript to a proof.
 type Proof = fn(&[u8], &[u8]) -> Vec<u8>;
 
-/// What mistake leads to `token`, if one does, or what can be seen from its form. Not to be asked about a token that is right.
+/// What mistake leads to `token`, if one does, or what can be seen from its form. Not to be asked about a token that is
+/// right.
 ///
 /// `transcript` is the one of the side that sent the token.
 pub fn of_token(token: &str, method: Method, transcript: &Transcript<'_>, secret: &[u8]) -> Option<String> {

@@ -17,7 +17,8 @@ struct Line {
 }
 
 impl Expected {
-    /// Reads a list: on each line a pattern of names, white space, and a reason. Empty lines, and those that begin with `#`, mean nothing.
+    /// Reads a list: on each line a pattern of names, white space, and a reason. Empty lines, and those that begin with `#`,
+    /// mean nothing.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! A conformance suite for AEMP nodes in any language.
 //!
-//! The suite is a second, small implementation of AEMP that does on purpose what a node may meet, right or wrong, and looks at what the node under
-//! test makes of it. From the bottom up:
+//! The suite is a second, small implementation of AEMP that does on purpose what a node may meet, right or wrong, and looks
+//! at what the node under test makes of it. From the bottom up:
 //!
 //! | module | |
 //! |---|---|

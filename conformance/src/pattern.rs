@@ -1,11 +1,13 @@
 //! Names of cases as people write them: with `*` for anything.
 
-/// Whether a pattern fits a name: with `*`, each stands for any characters, and all of the name has to fit; without, it is a part of the name.
+/// Whether a pattern fits a name: with `*`, each stands for any characters, and all of the name has to fit; without, it is a
+/// part of the name.
 pub fn fits(pattern: &str, name: &str) -> bool {
     if pattern.contains('*') { fits_whole(pattern, name) } else { name.contains(pattern) }
 }
 
-/// Whether a pattern, in which `*` stands for any characters, is all of a name. With or without the framing in brackets behind it.
+/// Whether a pattern, in which `*` stands for any characters, is all of a name. With or without the framing in brackets
+/// behind it.
 pub fn fits_whole(pattern: &str, name: &str) -> bool {
     let without_framing = name.split_once('[').map_or(name, |(case, _)| case);
     glob(pattern, name) || glob(pattern, without_framing)

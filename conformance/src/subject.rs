@@ -358,7 +358,8 @@ impl Process {
     }
 
     fn not_ready(mut self, actual: &str) -> Failure {
-        // What it said last is often why, and may still be on its way; something that it has started may keep the stream open.
+        // What it said last is often why, and may still be on its way; something that it has started may keep the stream
+        // open.
         drop(self.stdin.take());
         let (waiting, _) = (Instant::now(), self.child.kill());
         while !self.listener.is_finished() && waiting.elapsed() < LAST_WORDS {

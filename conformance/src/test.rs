@@ -225,7 +225,8 @@ impl<'b> Test<'b> {
         Ok(peer)
     }
 
-    /// The same, as a node that may have been connected before: tried until the node under test has found out that the old connection is lost.
+    /// The same, as a node that may have been connected before: tried until the node under test has found out that the old
+    /// connection is lost.
     pub fn up_again(&mut self, subject: &Subject, node: &str) -> Step<Peer> {
         let until = Instant::now() + self.patience;
         loop {
@@ -255,8 +256,8 @@ impl<'b> Test<'b> {
             .map_err(|error| Failure::suite("a listener", &error))
     }
 
-    /// An address at which nobody listens, for a node to listen at: where the system has further loopback addresses, on one of
-    /// its own, so that no connection, and no listener at a port of the system's choice, takes it meanwhile.
+    /// An address at which nobody listens, for a node to listen at: where the system has further loopback addresses, on one
+    /// of its own, so that no connection, and no listener at a port of the system's choice, takes it meanwhile.
     pub fn vacant(&self) -> Step<SocketAddr> {
         let mut random = [0; 3];
         getrandom::fill(&mut random).map_err(|error| Failure::Suite(error.to_string()))?;

@@ -65,7 +65,8 @@ pub trait Judge: Debug + Send + Sync {
     /// Whether it wants a certificate, where it is the TLS server.
     fn asks(&self) -> Asks;
 
-    /// Whether it takes a certificate from the other side, which plays `part`. Certificates that came with it are in `others`.
+    /// Whether it takes a certificate from the other side, which plays `part`. Certificates that came with it are in
+    /// `others`.
     ///
     /// # Errors
     ///

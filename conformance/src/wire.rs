@@ -107,8 +107,8 @@ impl Log {
     }
 }
 
-/// Octets in lines of sixteen, as people read them: where, in hexadecimal, and as text with a dot for what is no ASCII. None of what is no
-/// hexadecimal.
+/// Octets in lines of sixteen, as people read them: where, in hexadecimal, and as text with a dot for what is no ASCII. None
+/// of what is no hexadecimal.
 ///
 /// ```
 /// assert_eq!(aemp_conformance::wire::dump("41420a"), ["0000  41 42 0a                                         AB."]);

@@ -1,7 +1,7 @@
 //! A whole node with hostile peers, driven by a small program that the octets are: what it may cost, and what must hold.
 //!
-//! Everything that the node does is paid for, with octets that came or that it sends because of them. What it takes from the heap, what
-//! it keeps there, and the work that it counts itself must stay within a constant times that.
+//! Everything that the node does is paid for, with octets that came or that it sends because of them. What it takes from the
+//! heap, what it keeps there, and the work that it counts itself must stay within a constant times that.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,8 +20,8 @@ use aemp_proto::value::Value;
 use super::heap;
 use super::requests::{Input, request};
 
-/// Octets from the heap for each octet that was paid, at most: what a message costs that is decoded, copied and answered. Small maps cost most,
-/// some 170.
+/// Octets from the heap for each octet that was paid, at most: what a message costs that is decoded, copied and answered.
+/// Small maps cost most, some 170.
 const TAKEN: usize = 250;
 /// Units of work for each octet that was paid, at most: a packet without anything in it costs ten for each of its octets.
 const WORK: u64 = 40;

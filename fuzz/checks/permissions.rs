@@ -12,7 +12,8 @@ const RIGHTS: [(Right, &str); 5] =
 /// Names and node IDs that are tried with one table, at most.
 const TRIED: usize = 24;
 
-/// A text is a table, or the error says where in the text it is none. A table answers as a plain reading of the same text does.
+/// A text is a table, or the error says where in the text it is none. A table answers as a plain reading of the same text
+/// does.
 pub fn permissions(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
     let permissions = match from_toml(&text) {

@@ -10,8 +10,8 @@ use crate::Failure;
 
 /// Measures how fast two nodes talk on this machine, over loopback, with authentication
 ///
-/// The receiving node is a process of its own. Ports send and handle the messages; each one is decoded and its number checked, and it
-/// is an error if one is lost.
+/// The receiving node is a process of its own. Ports send and handle the messages; each one is decoded and its number
+/// checked, and it is an error if one is lost.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, after_long_help = FIGURES)]
 pub(crate) struct Bench {

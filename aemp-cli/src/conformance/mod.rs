@@ -1,5 +1,5 @@
-//! `aemp run --service conformance`: what a node under test offers to the suite (`conformance/CONTRACT.md`), and how the suite tells it to run
-//! (`conformance/PROTOCOL.md`).
+//! `aemp run --service conformance`: what a node under test offers to the suite (`conformance/CONTRACT.md`), and how the
+//! suite tells it to run (`conformance/PROTOCOL.md`).
 
 mod control;
 mod data;

@@ -1,4 +1,5 @@
-//! A network of real processes: everyone finds everyone, the database is the same for all, and it survives the loss of any node.
+//! A network of real processes: everyone finds everyone, the database is the same for all, and it survives the loss of any
+//! node.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! A peer that writes every text as a cbor byte string, as nodes of the reference do (`VALUE-7`): what the program makes of it.
+//! A peer that writes every text as a cbor byte string, as nodes of the reference do (`VALUE-7`): what the program makes of
+//! it.
 
 use std::net::TcpListener;
 use std::process::Output;

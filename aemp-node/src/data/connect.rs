@@ -56,9 +56,10 @@ fn told(reasons: &Reasons) -> String {
 }
 
 impl Node {
-    /// Asks for a data connection to a function of a node, with these arguments: a stream of octets, over a connection of its own with the same
-    /// authentication and TLS. It is opened from this node or from the other one, whichever can be reached, within
-    /// [`data_timeout`](crate::Config::data_timeout). When this is dropped, it is given up. [`data_accept`](Self::data_accept) is the other side.
+    /// Asks for a data connection to a function of a node, with these arguments: a stream of octets, over a connection of
+    /// its own with the same authentication and TLS. It is opened from this node or from the other one, whichever can be
+    /// reached, within [`data_timeout`](crate::Config::data_timeout). When this is dropped, it is given up.
+    /// [`data_accept`](Self::data_accept) is the other side.
     ///
     /// # Errors
     ///

@@ -12,7 +12,8 @@ use crate::message::Message;
 /// Data connections that wait to be taken; one more is closed.
 const WAITING: usize = 64;
 
-/// Takes data connections that other nodes ask for under a name. When this is dropped, nobody gets one any more; those that were taken go on.
+/// Takes data connections that other nodes ask for under a name. When this is dropped, nobody gets one any more; those that
+/// were taken go on.
 pub struct DataListener {
     node: Node,
     function: String,
@@ -32,8 +33,8 @@ pub enum AcceptError {
 }
 
 impl Node {
-    /// Takes data connections under a name, from any node that asks for them. In secure mode nobody can (`NODE-9`). Nothing else of this program can be
-    /// connected to (`DATA-13`). At most 64 that were not taken wait.
+    /// Takes data connections under a name, from any node that asks for them. In secure mode nobody can (`NODE-9`). Nothing
+    /// else of this program can be connected to (`DATA-13`). At most 64 that were not taken wait.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -94,8 +95,8 @@ fn end(context: &mut Context<'_>, function: &str) {
 }
 
 impl DataListener {
-    /// Waits for the next data connection: the stream, and the arguments, which know the node that asked. `None` when the node has ended. Nothing is
-    /// lost when this is cancelled.
+    /// Waits for the next data connection: the stream, and the arguments, which know the node that asked. `None` when the
+    /// node has ended. Nothing is lost when this is cancelled.
     pub async fn accept(&mut self) -> Option<(DataStream, Message)> {
         let Arrived { peer, transport, arguments } = *self.arrived.recv().await?;
         Some((DataStream::new(transport, peer, self.node.clone()), arguments))

@@ -70,7 +70,8 @@ impl Waiting {
         });
     }
 
-    /// Gives a data connection to the function that takes it; false if that is too busy, or gone, and the connection is closed.
+    /// Gives a data connection to the function that takes it; false if that is too busy, or gone, and the connection is
+    /// closed.
     fn give(&self, function: &str, arrived: Arrived) -> bool {
         let Some(listener) = self.functions.borrow().get(function).cloned() else {
             arrived.transport.reset();

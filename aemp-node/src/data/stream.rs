@@ -71,14 +71,16 @@ impl Transport {
 
 /// A stream of octets to and from a program on another node: [`Node::data_connect`], [`Node::data_accept`].
 ///
-/// Each direction ends by itself: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) says that all has been written, and the other direction goes on. A
-/// stream that is slow to be read holds up whoever writes, for as long as it takes: a stream is given up only when the *host* at the other end acknowledges nothing for
-/// [`host_timeout`](crate::Config::host_timeout). Nothing gathers but in the buffers of the system. It is independent of the connection that
-/// carries messages, and stays when that is lost. It keeps its node alive, and is cut off when that is [stopped](Node::stop).
+/// Each direction ends by itself: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) says that all has been written, and the
+/// other direction goes on. A stream that is slow to be read holds up whoever writes, for as long as it takes: a stream is
+/// given up only when the *host* at the other end acknowledges nothing for [`host_timeout`](crate::Config::host_timeout).
+/// Nothing gathers but in the buffers of the system. It is independent of the connection that carries messages, and stays
+/// when that is lost. It keeps its node alive, and is cut off when that is [stopped](Node::stop).
 ///
-/// When it is dropped, it is closed. Inside TLS the other side then knows whether all had been written: a direction that ends without `shutdown` is
-/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) there. **Without TLS it cannot know** what became of a process that was killed, so what is sent should say
-/// where it ends; [`reset`](Self::reset) is an error at the other side in any case.
+/// When it is dropped, it is closed. Inside TLS the other side then knows whether all had been written: a direction that
+/// ends without `shutdown` is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) there. **Without TLS it cannot know** what
+/// became of a process that was killed, so what is sent should say where it ends; [`reset`](Self::reset) is an error at the
+/// other side in any case.
 pub struct DataStream {
     transport: Transport,
     peer: NodeId,
@@ -106,7 +108,8 @@ impl DataStream {
         matches!(self.transport.carrier, Carrier::Secured(_))
     }
 
-    /// Gives the stream up so that the other side sees an error, and no end: for when what was being sent cannot be completed. What is under way is lost.
+    /// Gives the stream up so that the other side sees an error, and no end: for when what was being sent cannot be
+    /// completed. What is under way is lost.
     pub fn reset(self) {
         self.transport.reset();
     }

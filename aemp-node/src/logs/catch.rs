@@ -22,7 +22,8 @@ use crate::waiting::{Giver, Taker, waiting};
 
 /// The records of all other nodes of the network ([`Node::catch_logs`]). Those of one node come in order.
 ///
-/// What is not taken in time is counted, and told in a record where it would have stood. When this is dropped, no more are sent.
+/// What is not taken in time is counted, and told in a record where it would have stood. When this is dropped, no more are
+/// sent.
 pub struct CaughtLogs {
     node: Node,
     port: PortId,
@@ -35,10 +36,12 @@ type Waiting = Backlog<NodeId, Record>;
 const WAITING: usize = 16 << 20;
 
 impl Node {
-    /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that come later, too.
+    /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that
+    /// come later, too.
     ///
-    /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or cannot be reached
-    /// (a warning). One that does not listen can be asked only if this node does. Nobody can be asked for fatal records only: that level counts as the next one.
+    /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or
+    /// cannot be reached (a warning). One that does not listen can be asked only if this node does. Nobody can be asked for
+    /// fatal records only: that level counts as the next one.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -253,7 +256,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Has a node that does not listen connect to this one: the global node that it is connected with has it send something here (`NODE-12`).
+    /// Has a node that does not listen connect to this one: the global node that it is connected with has it send something
+    /// here (`NODE-12`).
     fn have_it_connect(&self, context: &mut Context<'_>, node: &NodeId) -> Outcome {
         let request = ("snd", node.port(""), "snd", self.port.clone());
         if let Some(master) = context.master().cloned() {

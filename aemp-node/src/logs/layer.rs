@@ -16,8 +16,8 @@ use super::backlog::{Backlog, Entry};
 use super::now;
 use super::record::LogLevel;
 
-/// The target under which a program writes records of other nodes to its own log: such events are not offered to others, so that two nodes that
-/// catch each other's records do not pass them round in circles.
+/// The target under which a program writes records of other nodes to its own log: such events are not offered to others, so
+/// that two nodes that catch each other's records do not pass them round in circles.
 ///
 /// ```
 /// # let (node, text) = ("worker", "hello");
@@ -25,11 +25,12 @@ use super::record::LogLevel;
 /// ```
 pub const CAUGHT: &str = "aemp_node::caught";
 
-/// Hands the `tracing` events of this program to its nodes that [offer](crate::Node::offer_logs) them. It waits for nobody: what is too much for
-/// a node is counted, and whoever catches its records is told how many were lost.
+/// Hands the `tracing` events of this program to its nodes that [offer](crate::Node::offer_logs) them. It waits for nobody:
+/// what is too much for a node is counted, and whoever catches its records is told how many were lost.
 ///
-/// A record has the event's time, target, level, message and fields, and nothing of its spans. It is made only if somebody wants its level, and that is not
-/// beyond what may be offered: [`LogLevel::INFO`], unless [`up_to`](Self::up_to) says otherwise (`LOG-15`). All clones are the same layer.
+/// A record has the event's time, target, level, message and fields, and nothing of its spans. It is made only if somebody
+/// wants its level, and that is not beyond what may be offered: [`LogLevel::INFO`], unless [`up_to`](Self::up_to) says
+/// otherwise (`LOG-15`). All clones are the same layer.
 #[derive(Clone)]
 pub struct LogLayer {
     shared: Arc<Shared>,
@@ -99,8 +100,9 @@ impl LogLayer {
         LogLayer { shared: Arc::new(shared) }
     }
 
-    /// Offers records of this level and of more important ones, and no others, whatever is asked for. Give it the level that is logged here: what its
-    /// operator has not asked for is nobody else's either. It counts from the next time on that a node asks.
+    /// Offers records of this level and of more important ones, and no others, whatever is asked for. Give it the level that
+    /// is logged here: what its operator has not asked for is nobody else's either. It counts from the next time on that a
+    /// node asks.
     #[must_use]
     pub fn up_to(self, level: LogLevel) -> Self {
         self.shared.offered.store(level.number(), Ordering::Relaxed);

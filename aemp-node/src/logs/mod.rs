@@ -1,4 +1,5 @@
-//! Log catching (chapter 9 of the specification): the records of this program for whoever asks, and those of other nodes for us.
+//! Log catching (chapter 9 of the specification): the records of this program for whoever asks, and those of other nodes for
+//! us.
 
 mod backlog;
 mod catch;

@@ -4,7 +4,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InconsistentKeys, PeerIncompatible};
 
-/// What went wrong on a connection with what says it is this node: the same error in plain words, with the requirement behind it.
+/// What went wrong on a connection with what says it is this node: the same error in plain words, with the requirement
+/// behind it.
 pub(super) fn failure(error: io::Error, node: &str) -> io::Error {
     let text = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(inner) => reason(inner, node),

@@ -33,9 +33,10 @@ use crate::early::WithEarly;
 
 /// A node's certificate and key, and which certificates of others it trusts.
 ///
-/// Either all nodes share one self-signed certificate, which each of them trusts itself ([`shared`](Self::shared)); or each has its own, issued by an
-/// authority that all of them trust for this network, and made out to its node ID ([`issued`](Self::issued)). A certificate that is trusted itself is compared as it is, and
-/// its dates do not count, but for a warning (`TLS-14`); one that an authority has issued is taken while it is valid.
+/// Either all nodes share one self-signed certificate, which each of them trusts itself ([`shared`](Self::shared)); or each
+/// has its own, issued by an authority that all of them trust for this network, and made out to its node ID
+/// ([`issued`](Self::issued)). A certificate that is trusted itself is compared as it is, and its dates do not count, but
+/// for a warning (`TLS-14`); one that an authority has issued is taken while it is valid.
 #[derive(Clone)]
 pub struct Certificates {
     identity: Arc<CertifiedKey>,
@@ -76,8 +77,8 @@ pub enum CertificatesError {
 }
 
 impl Certificates {
-    /// One self-signed certificate with its key, in PEM, that all nodes of the network share, as `aemp gencert` makes it and the reference's
-    /// program of that name.
+    /// One self-signed certificate with its key, in PEM, that all nodes of the network share, as `aemp gencert` makes it and
+    /// the reference's program of that name.
     ///
     /// # Errors
     ///
@@ -88,8 +89,8 @@ impl Certificates {
         Ok(Certificates { identity, trust, bound: false })
     }
 
-    /// A certificate of this node's own, made out to its node ID, with the key and any certificates between it and the authority, and the certificate of the authority, or of
-    /// more than one; all in PEM.
+    /// A certificate of this node's own, made out to its node ID, with the key and any certificates between it and the
+    /// authority, and the certificate of the authority, or of more than one; all in PEM.
     ///
     /// # Errors
     ///
@@ -113,7 +114,8 @@ impl Certificates {
         }
     }
 
-    /// Trusts the certificates in this PEM themselves, too, such as the one that is to replace a shared one. They are not bound to node IDs.
+    /// Trusts the certificates in this PEM themselves, too, such as the one that is to replace a shared one. They are not
+    /// bound to node IDs.
     ///
     /// # Errors
     ///
@@ -133,15 +135,17 @@ impl Certificates {
         of_file(path, |pem| self.trust(pem))
     }
 
-    /// Takes a certificate of an authority only from the node to which it is made out: by a DNS name that is the node ID, or a URI `aemp:NODEID`,
-    /// with octets of the ID that are not unreserved in RFC 3986, nor `/`, written as `%XX` (`TLS-12`). That is the default (`TLS-17`).
+    /// Takes a certificate of an authority only from the node to which it is made out: by a DNS name that is the node ID, or
+    /// a URI `aemp:NODEID`, with octets of the ID that are not unreserved in RFC 3986, nor `/`, written as `%XX` (`TLS-12`).
+    /// That is the default (`TLS-17`).
     #[must_use]
     pub fn bound_to_node_ids(mut self) -> Self {
         self.bound = true;
         self
     }
 
-    /// Takes each certificate of an authority from a node with any ID: then **each member of the network can be any node**, and take the messages for it.
+    /// Takes each certificate of an authority from a node with any ID: then **each member of the network can be any node**,
+    /// and take the messages for it.
     #[must_use]
     pub fn any_name(mut self) -> Self {
         self.bound = false;
@@ -204,7 +208,8 @@ impl Certificates {
         Ok(config)
     }
 
-    /// Runs the handshake on a connection with what says it is this node, in the part that the greetings have given to this side.
+    /// Runs the handshake on a connection with what says it is this node, in the part that the greetings have given to this
+    /// side.
     pub(crate) async fn start(&self, tls: StartTls, stream: TcpStream, node: &str) -> io::Result<Secured> {
         let stream = WithEarly::new(tls.early, stream);
         let outcome = match tls.side {
@@ -238,7 +243,8 @@ impl Certificates {
     }
 }
 
-/// Reads what the other side has sent already: closed at once, the connection would be reset, and the other side might never read why.
+/// Reads what the other side has sent already: closed at once, the connection would be reset, and the other side might never
+/// read why.
 async fn hear_out(mut stream: WithEarly<TcpStream>) {
     /// How long.
     const TIME: Duration = Duration::from_secs(1);

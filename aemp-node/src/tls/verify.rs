@@ -14,8 +14,8 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use super::trust::Trust;
 
-/// Verifies one connection. Both parts of the handshake ask it: for the certificate (`TLS-5`), and for the signature that shows that the other
-/// side has its key (`TLS-11`).
+/// Verifies one connection. Both parts of the handshake ask it: for the certificate (`TLS-5`), and for the signature that
+/// shows that the other side has its key (`TLS-11`).
 #[derive(Debug)]
 pub(super) struct Verifier {
     trust: Arc<Trust>,
@@ -158,7 +158,8 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
-/// Whoever presents an authority's own certificate, or one of an authority that only has the name of ours, is a stranger like others.
+/// Whoever presents an authority's own certificate, or one of an authority that only has the name of ours, is a stranger
+/// like others.
 fn stranger(error: Error) -> Error {
     let is_stranger = match &error {
         Error::InvalidCertificate(CertificateError::BadSignature) => true,

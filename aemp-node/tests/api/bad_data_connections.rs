@@ -28,7 +28,8 @@ async fn victim() -> (Node, DataListener, String) {
     (node, listener, address)
 }
 
-/// Opens a data connection under this name; the stream, and what came of it behind the handshake. `None` if the node closed it.
+/// Opens a data connection under this name; the stream, and what came of it behind the handshake. `None` if the node closed
+/// it.
 fn open(address: &str, name: &str, id: &str, behind: &[u8]) -> Option<(TcpStream, Vec<u8>)> {
     let mut config = link::Config::new(NodeId::new(name).expect("a node ID"));
     config.secret = Some(Secret::new(b"swordfish").expect("a secret"));

@@ -54,7 +54,8 @@ fn config(id: &str, certificates: Option<&Certificates>) -> Config {
     config
 }
 
-/// Sends so much from one node to another, with or without messages beside it: how long that took, and how many messages passed meanwhile.
+/// Sends so much from one node to another, with or without messages beside it: how long that took, and how many messages
+/// passed meanwhile.
 async fn pass(octets: u64, certificates: Option<&Certificates>, talk: bool) -> (Duration, u64) {
     let mut to = config("to", certificates);
     to.listen = vec!["127.0.0.1:0".into()];

@@ -1,7 +1,7 @@
 //! Measures how networks scale: whole nodes in memory, under a virtual clock. `docs/scaling.md` has the figures.
 //!
-//! `cargo run --release -p aemp-proto --example scaling [-- [--csv] [--svg FILE] [NODES:GLOBALS…]]` prints tables; without sizes it takes
-//! all of those in the document, which need about a gigabyte of memory and two minutes.
+//! `cargo run --release -p aemp-proto --example scaling [-- [--csv] [--svg FILE] [NODES:GLOBALS…]]` prints tables; without
+//! sizes it takes all of those in the document, which need about a gigabyte of memory and two minutes.
 
 mod heap;
 pub(crate) mod measure;

@@ -77,7 +77,8 @@ const SEEDS: usize = 3;
 /// The nodes start within this time.
 const START: Duration = Duration::from_secs(1);
 
-/// When all seeds that did not run when they were first tried have been tried again; connections are asked for a sign of life only later.
+/// When all seeds that did not run when they were first tried have been tried again; connections are asked for a sign of
+/// life only later.
 const SETTLED: Duration = Duration::from_secs(6);
 
 /// How long a network may take to converge.
@@ -115,8 +116,9 @@ impl Network {
         Network { world, size, running: size.nodes, began }
     }
 
-    /// How many entries a global holds over all shards, once there is nothing more to learn: an address and a worker of each node; of
-    /// each global, from each global, that it is one; and the addresses of each global, as each other one mirrors them (`DB-13`, `DB-14`).
+    /// How many entries a global holds over all shards, once there is nothing more to learn: an address and a worker of each
+    /// node; of each global, from each global, that it is one; and the addresses of each global, as each other one mirrors
+    /// them (`DB-13`, `DB-14`).
     pub(crate) fn all_entries(&self, globals: usize) -> usize {
         2 * self.running + globals * globals + globals * (globals - 1)
     }
@@ -148,8 +150,8 @@ impl Network {
         self.world.run_until(self.began + SETTLED);
     }
 
-    /// Sees to it that all is as it should be once it has converged: each node has a global as its master, or is one, and a global that is
-    /// asked for the workers tells of all.
+    /// Sees to it that all is as it should be once it has converged: each node has a global as its master, or is one, and a
+    /// global that is asked for the workers tells of all.
     fn check(&mut self) -> Result<(), String> {
         for host in 0..self.size.nodes {
             let node = self.world.node(host).ok_or("a node has gone")?;

@@ -1,5 +1,5 @@
-//! Starts a listener and a client as two processes on loopback and shows what they say to each other: in json, in cbor, and with
-//! a wrong secret.
+//! Starts a listener and a client as two processes on loopback and shows what they say to each other: in json, in cbor, and
+//! with a wrong secret.
 //!
 //! `cargo run --release -p aemp-proto --example talk`
 

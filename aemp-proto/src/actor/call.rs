@@ -27,10 +27,10 @@ pub enum NoAnswer {
 }
 
 impl Context<'_> {
-    /// Sends a message with a port for the answer as its last element, and runs `answer` once, in the name of the own port: with the
-    /// elements of the answer, or with the reason why there will be none. The port is monitored: when it has ended, never was, or its node
-    /// cannot be reached, that reason comes at once. A port that lives and does not answer is waited for until the time-out; without
-    /// one, until it ends.
+    /// Sends a message with a port for the answer as its last element, and runs `answer` once, in the name of the own port:
+    /// with the elements of the answer, or with the reason why there will be none. The port is monitored: when it has ended,
+    /// never was, or its node cannot be reached, that reason comes at once. A port that lives and does not answer is waited
+    /// for until the time-out; without one, until it ends.
     ///
     /// Whoever is called takes the message with [`Elements::request`], as the type that was given here.
     ///

@@ -57,7 +57,8 @@ impl Context<'_> {
         self.core.port_id(port)
     }
 
-    /// Makes a port of this name; `None` if there is one, or the name is empty or has more than 256 octets (`LIMIT-9`). It ignores what it has no code for.
+    /// Makes a port of this name; `None` if there is one, or the name is empty or has more than 256 octets (`LIMIT-9`). It
+    /// ignores what it has no code for.
     pub fn named_port(
         &mut self,
         name: &str,
@@ -108,8 +109,8 @@ impl Context<'_> {
         }
     }
 
-    /// Sends a message: a tuple, a sequence, an enum, or a single element. It never blocks: what cannot be sent at once waits, and
-    /// when it is lost, the watches on the port and on its node fire.
+    /// Sends a message: a tuple, a sequence, an enum, or a single element. It never blocks: what cannot be sent at once
+    /// waits, and when it is lost, the watches on the port and on its node fire.
     ///
     /// # Errors
     ///
@@ -133,8 +134,8 @@ impl Context<'_> {
         self.core.is_drained(node)
     }
 
-    /// Runs `callback` once when the port ends, or its node is lost, in the name of the own port.
-    /// The watch is given up when the own port ends, and its failure ends the own port; a watch on the own port itself runs in the name of nobody.
+    /// Runs `callback` once when the port ends, or its node is lost, in the name of the own port. The watch is given up when
+    /// the own port ends, and its failure ends the own port; a watch on the own port itself runs in the name of nobody.
     pub fn watch<O: IntoOutcome>(
         &mut self,
         target: &PortId,
@@ -147,7 +148,8 @@ impl Context<'_> {
         self.core.monitor(target, MonitorAction::Notify(owner, token))
     }
 
-    /// Ends the own port, with the same reasons, when the port ends; a normal end does not spread. Nothing happens without an own port.
+    /// Ends the own port, with the same reasons, when the port ends; a normal end does not spread. Nothing happens without
+    /// an own port.
     pub fn link(&mut self, target: &PortId) -> Option<MonitorHandle> {
         let own = self.port?;
         Some(self.core.monitor(target, MonitorAction::Kill(own)))
@@ -172,7 +174,8 @@ impl Context<'_> {
         self.actors.release(self.core);
     }
 
-    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever watches the port.
+    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever
+    /// watches the port.
     ///
     /// # Errors
     ///
@@ -249,9 +252,10 @@ impl Context<'_> {
         was_there
     }
 
-    /// Stops handling what a node sends, for a receiver that cannot take more: after the present packet, nothing of that node is handled
-    /// or read until [`resume_peer`](Self::resume_peer) was called as often as this, requests such as watches included. What it sends meanwhile
-    /// waits there, in order, and it counts as alive. The pause holds across connections. Of the own node nothing can be paused.
+    /// Stops handling what a node sends, for a receiver that cannot take more: after the present packet, nothing of that
+    /// node is handled or read until [`resume_peer`](Self::resume_peer) was called as often as this, requests such as
+    /// watches included. What it sends meanwhile waits there, in order, and it counts as alive. The pause holds across
+    /// connections. Of the own node nothing can be paused.
     pub fn pause_peer(&mut self, node: &NodeId) {
         self.core.pause_peer(node);
     }
@@ -267,8 +271,8 @@ impl Context<'_> {
         self.core.defer(self.port, token);
     }
 
-    /// Runs code in the name of a port of this node when what goes on now has come to its end. If the code fails, that port ends; if the
-    /// port has ended, nothing runs.
+    /// Runs code in the name of a port of this node when what goes on now has come to its end. If the code fails, that port
+    /// ends; if the port has ended, nothing runs.
     pub fn run_in<O: IntoOutcome>(&mut self, port: &PortId, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
         if let Some(port) = self.own(port) {
             let token = self.actors.keep(Work::Task(boxed(task)));
@@ -276,8 +280,8 @@ impl Context<'_> {
         }
     }
 
-    /// Runs code, in the name of the own port, when less waits for a node than the low-water mark, or nothing does since it is lost: whoever
-    /// sends much should wait for that.
+    /// Runs code, in the name of the own port, when less waits for a node than the low-water mark, or nothing does since it
+    /// is lost: whoever sends much should wait for that.
     pub fn when_ready<O: IntoOutcome>(&mut self, node: &NodeId, task: impl FnOnce(&mut Context<'_>) -> O + 'static) {
         let token = self.actors.keep(Work::Task(boxed(task)));
         self.core.when_drained(node, self.port, token);

@@ -15,18 +15,20 @@ use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
 impl Context<'_> {
-    /// Sets an entry of the database; it is there until it is removed, or this node goes. The last one on this node who sets a key owns
-    /// it; if another node has set it, too, the one whose global has the lowest ID wins, and there the lowest slave.
+    /// Sets an entry of the database; it is there until it is removed, or this node goes. The last one on this node who sets
+    /// a key owns it; if another node has set it, too, the one whose global has the lowest ID wins, and there the lowest
+    /// slave.
     ///
     /// # Errors
     ///
-    /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every receiver takes in
-    /// a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
+    /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every
+    /// receiver takes in a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
     pub fn db_set<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
         self.core.db_set(family, key, value)
     }
 
-    /// Sets an entry under the ID of a port; it goes when the port ends, unless [`db_set`](Context::db_set) has set it since.
+    /// Sets an entry under the ID of a port; it goes when the port ends, unless [`db_set`](Context::db_set) has set it
+    /// since.
     ///
     /// # Errors
     ///
@@ -107,8 +109,8 @@ impl Context<'_> {
         }
     }
 
-    /// Runs `callback` with what is in a family, once that is known, and then with each change, until the watch is given up or the own
-    /// port ends. The first changes are the present contents, also if there are none.
+    /// Runs `callback` with what is in a family, once that is known, and then with each change, until the watch is given up
+    /// or the own port ends. The first changes are the present contents, also if there are none.
     pub fn db_watch<O: IntoOutcome>(
         &mut self,
         family: &str,
@@ -127,8 +129,8 @@ impl Context<'_> {
     }
 
     /// Takes data connections that other nodes ask for under this name. The owner of the node gets each one
-    /// ([`Node::hand_over`](super::Node::hand_over)). Returns false if they are taken already. In secure mode nobody can ask for any
-    /// (`NODE-9`).
+    /// ([`Node::hand_over`](super::Node::hand_over)). Returns false if they are taken already. In secure mode nobody can ask
+    /// for any (`NODE-9`).
     pub fn data_accept(&mut self, function: &str) -> bool {
         self.core.data_accept(function)
     }
@@ -138,9 +140,10 @@ impl Context<'_> {
         self.core.data_refuse(function)
     }
 
-    /// Asks for a data connection to a function of another node, with these arguments. It is opened from whichever side can, and given to the owner
-    /// of the node ([`Node::hand_over`](super::Node::hand_over)). If that has not come about within the time, or cannot, `on_failure` runs, in the name
-    /// of the own port; one of the two always happens, unless the own port ends before.
+    /// Asks for a data connection to a function of another node, with these arguments. It is opened from whichever side can,
+    /// and given to the owner of the node ([`Node::hand_over`](super::Node::hand_over)). If that has not come about within
+    /// the time, or cannot, `on_failure` runs, in the name of the own port; one of the two always happens, unless the own
+    /// port ends before.
     ///
     /// `random` must be new for each and come from the operating system (`DATA-10`).
     ///

@@ -17,8 +17,9 @@ use crate::permissions::Permissions;
 
 /// A node whose ports are closures: an [`Engine`] and the host that runs them.
 ///
-/// It is driven as the [engine](crate::engine) is; what only looks at the engine is reached by dereferencing. A node lives on one thread,
-/// since closures may hold anything. They must not panic, unless the owner [supervises](Node::supervise) the node.
+/// It is driven as the [engine](crate::engine) is; what only looks at the engine is reached by dereferencing. A node lives
+/// on one thread, since closures may hold anything. They must not panic, unless the owner [supervises](Node::supervise) the
+/// node.
 pub struct Node {
     engine: Engine,
     actors: Actors,
@@ -35,8 +36,8 @@ impl Deref for Node {
 }
 
 impl Node {
-    /// Creates a node without ports and connections. `random` must be new at each start of the program; `now` is any monotonic time,
-    /// `unix` the time since 1970.
+    /// Creates a node without ports and connections. `random` must be new at each start of the program; `now` is any
+    /// monotonic time, `unix` the time since 1970.
     pub fn new(config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
         Node { engine: Engine::new(config, random, now, unix), actors: Actors::default() }
     }

@@ -1,4 +1,5 @@
-//! What the actor layer keeps for the engine: the code of ports, functions, and work under tokens. All of its state is in this file.
+//! What the actor layer keeps for the engine: the code of ports, functions, and work under tokens. All of its state is in
+//! this file.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

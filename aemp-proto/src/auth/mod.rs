@@ -135,7 +135,8 @@ pub struct Transcript<'a> {
     pub other: [&'a [u8]; 2],
 }
 
-/// Octets that both ends of one TLS connection know, and nobody else, nor any other connection: the channel binding `tls-exporter` of RFC 9266.
+/// Octets that both ends of one TLS connection know, and nobody else, nor any other connection: the channel binding
+/// `tls-exporter` of RFC 9266.
 pub type Exporter = [u8; 32];
 
 impl Transcript<'_> {

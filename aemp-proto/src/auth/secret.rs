@@ -65,7 +65,8 @@ impl Secret {
         if octets.is_empty() { Err(SecretError::Empty) } else { Ok(Secret(octets)) }
     }
 
-    /// Whether it has fewer octets than this, as one has that can be guessed: a word is found in minutes by whoever has seen a handshake.
+    /// Whether it has fewer octets than this, as one has that can be guessed: a word is found in minutes by whoever has seen
+    /// a handshake.
     pub fn is_shorter_than(&self, octets: usize) -> bool {
         self.0.len() < octets
     }

@@ -16,14 +16,16 @@ use crate::names::{NodeId, PortId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Connect to an address, then call [`Engine::open`](crate::engine::Engine::open), or [`Engine::dial_failed`](crate::engine::Engine::dial_failed).
+    /// Connect to an address, then call [`Engine::open`](crate::engine::Engine::open), or
+    /// [`Engine::dial_failed`](crate::engine::Engine::dial_failed).
     Dial {
         /// To name it by.
         dial: DialId,
         /// `HOST:PORT`, as it was given.
         address: String,
     },
-    /// Run TLS on a connection: write its output as it is, then begin, and call [`Engine::tls_established`](crate::engine::Engine::tls_established) when it stands, or
+    /// Run TLS on a connection: write its output as it is, then begin, and call
+    /// [`Engine::tls_established`](crate::engine::Engine::tls_established) when it stands, or
     /// [`Engine::closed`](crate::engine::Engine::closed). From then on the node reads and writes what is inside (`TLS-2`).
     StartTls {
         /// Which connection.
@@ -31,27 +33,31 @@ pub enum Action {
         /// Which part to play, and the octets of TLS that have arrived already.
         tls: StartTls,
     },
-    /// A connection has become a data connection: write its output as it is, then take it with [`Engine::hand_over`](crate::engine::Engine::hand_over), or tell that it has
-    /// [ended](crate::engine::Engine::closed).
+    /// A connection has become a data connection: write its output as it is, then take it with
+    /// [`Engine::hand_over`](crate::engine::Engine::hand_over), or tell that it has [ended](crate::engine::Engine::closed).
     HandOver(ConnectionId),
     /// Close a connection, after what has been taken of its output. The node has forgotten it.
     Close(ConnectionId),
 }
 
-/// The next thing for the owner of an engine to do, or to know ([`Engine::poll_output`](crate::engine::Engine::poll_output)).
+/// The next thing for the owner of an engine to do, or to know
+/// ([`Engine::poll_output`](crate::engine::Engine::poll_output)).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Output {
-    /// A connection has [output](crate::engine::Engine::output) to write, or may read again if it did not [want input](crate::engine::Engine::wants_input).
+    /// A connection has [output](crate::engine::Engine::output) to write, or may read again if it did not [want
+    /// input](crate::engine::Engine::wants_input).
     Writable(ConnectionId),
-    /// Connect to an address, then call [`Engine::open`](crate::engine::Engine::open), or [`Engine::dial_failed`](crate::engine::Engine::dial_failed).
+    /// Connect to an address, then call [`Engine::open`](crate::engine::Engine::open), or
+    /// [`Engine::dial_failed`](crate::engine::Engine::dial_failed).
     Dial {
         /// The name of this attempt.
         dial: DialId,
         /// `HOST:PORT`, as it was given.
         address: String,
     },
-    /// Run TLS on a connection: write its output as it is, then begin, and call [`Engine::tls_established`](crate::engine::Engine::tls_established) when it stands, or
+    /// Run TLS on a connection: write its output as it is, then begin, and call
+    /// [`Engine::tls_established`](crate::engine::Engine::tls_established) when it stands, or
     /// [`Engine::closed`](crate::engine::Engine::closed). From then on the engine reads and writes what is inside (`TLS-2`).
     StartTls {
         /// Which connection.
@@ -59,15 +65,15 @@ pub enum Output {
         /// Which part to play, and the bytes of TLS that have arrived already.
         tls: StartTls,
     },
-    /// A connection has become a data connection: write its output as it is, then take it with [`Engine::hand_over`](crate::engine::Engine::hand_over), or tell that it has
-    /// [ended](crate::engine::Engine::closed).
+    /// A connection has become a data connection: write its output as it is, then take it with
+    /// [`Engine::hand_over`](crate::engine::Engine::hand_over), or tell that it has [ended](crate::engine::Engine::closed).
     HandOver(ConnectionId),
     /// Close a connection, after what has been taken of its output. The engine has forgotten it.
     Close(ConnectionId),
     /// Something has happened.
     Event(NodeEvent),
-    /// There is nothing more to do now. Call [`Engine::run`](crate::engine::Engine::run) at this time, or at once if it has come; without a time, when there was
-    /// input.
+    /// There is nothing more to do now. Call [`Engine::run`](crate::engine::Engine::run) at this time, or at once if it has
+    /// come; without a time, when there was input.
     Timeout(Option<Duration>),
 }
 
@@ -98,14 +104,16 @@ pub enum NodeEvent {
         node: Option<NodeId>,
         /// The address that was dialled. `None` if the other side has connected.
         address: Option<String>,
-        /// The address from which the other side has connected. `None` if this node has dialled, or its owner did not say it.
+        /// The address from which the other side has connected. `None` if this node has dialled, or its owner did not say
+        /// it.
         from: Option<String>,
         /// Which kind of reason it is.
         reason: Refusal,
         /// The reason as a text for people.
         error: String,
     },
-    /// Another node wanted something that it may not do. The same is told once, and again after an hour; [`Engine::denied`](crate::engine::Engine::denied) counts all of them.
+    /// Another node wanted something that it may not do. The same is told once, and again after an hour;
+    /// [`Engine::denied`](crate::engine::Engine::denied) counts all of them.
     Denied {
         /// The node.
         source: NodeId,
@@ -134,8 +142,8 @@ pub enum NodeEvent {
         /// Why it did not.
         error: EncodeError,
     },
-    /// A node has set an entry of the database that is too large to be sent on to everyone, so this node does not keep it (`DB-31`, `DB-41`). Told
-    /// once for each node, family and key, as far as the last 1,000 are remembered.
+    /// A node has set an entry of the database that is too large to be sent on to everyone, so this node does not keep it
+    /// (`DB-31`, `DB-41`). Told once for each node, family and key, as far as the last 1,000 are remembered.
     EntryRefused {
         /// Who has set it.
         node: NodeId,

@@ -7,11 +7,11 @@ use crate::framing::Elements;
 use crate::global::{Answer, Changes, FamilyWatch, QuestionId};
 use crate::names::NodeId;
 
-/// Runs the code of a node's user. The engine calls it at once, in the order in which things happen, and lends it the [`Core`], so that
-/// it can send, monitor, kill and spawn from there.
+/// Runs the code of a node's user. The engine calls it at once, in the order in which things happen, and lends it the
+/// [`Core`], so that it can send, monitor, kill and spawn from there.
 ///
-/// What such a call sends to ports of the same node is delivered later, never within the call. A host that keeps something for ports and
-/// tokens drops it when [`Core::poll_released`] says that it will not be asked for any more.
+/// What such a call sends to ports of the same node is delivered later, never within the call. A host that keeps something
+/// for ports and tokens drops it when [`Core::poll_released`] says that it will not be asked for any more.
 ///
 /// Only [`deliver`](Self::deliver) must be written. A host gets the other calls only if it has asked for them.
 pub trait Host {
@@ -28,13 +28,14 @@ pub trait Host {
         let _ = (core, port, function, source, elements);
     }
 
-    /// Does work for which the time has come: a task that was [deferred](Core::defer), a [timer](Core::after), or a peer that is
-    /// [drained](Core::when_drained). The token is not used again. If the work went with a port, that has not ended.
+    /// Does work for which the time has come: a task that was [deferred](Core::defer), a [timer](Core::after), or a peer
+    /// that is [drained](Core::when_drained). The token is not used again. If the work went with a port, that has not ended.
     fn resume(&mut self, core: &mut Core, port: Option<PortKey>, token: Token) {
         let _ = (core, port, token);
     }
 
-    /// A monitor has fired, or a data connection has failed. The token is not used again. If it went with a port, that has not ended.
+    /// A monitor has fired, or a data connection has failed. The token is not used again. If it went with a port, that has
+    /// not ended.
     fn fired(&mut self, core: &mut Core, port: Option<PortKey>, token: Token, reasons: Reasons) {
         let _ = (core, port, token, reasons);
     }

@@ -1,16 +1,17 @@
-//! A whole node without I/O, as a protocol machine: ports, monitors, requests, the database, and the peers that the node reaches over
-//! many connections. It has one writer.
+//! A whole node without I/O, as a protocol machine: ports, monitors, requests, the database, and the peers that the node
+//! reaches over many connections. It has one writer.
 //!
-//! The engine runs nobody's code. What concerns code it hands to its [`Host`] at once: a message to a port, a call of a function, a
-//! monitor that has fired. [`actor`](crate::actor) is one such host, made of closures; a binding to another language, a game loop or a
-//! test can be another one. The engine holds no closure and is [`Send`].
+//! The engine runs nobody's code. What concerns code it hands to its [`Host`] at once: a message to a port, a call of a
+//! function, a monitor that has fired. [`actor`](crate::actor) is one such host, made of closures; a binding to another
+//! language, a game loop or a test can be another one. The engine holds no closure and is [`Send`].
 //!
 //! # How to drive it
 //!
 //! 1. Create an [`Engine`] from a configuration, randomness and the time.
 //! 2. Call [`poll_output`](Engine::poll_output) and do what each [`Output`] says, until it is a [time-out](Output::Timeout).
 //! 3. Then wait for input until that time, and hand it over:
-//!    - a connection that stands: [`open`](Engine::open), also for one that was dialled; else [`dial_failed`](Engine::dial_failed),
+//!    - a connection that stands: [`open`](Engine::open), also for one that was dialled; else
+//!      [`dial_failed`](Engine::dial_failed),
 //!    - bytes that have arrived on it: [`receive`](Engine::receive). Do not read from a connection that does not
 //!      [want input](Engine::wants_input); the answer changes to yes only when an [`Output::Writable`] names the connection,
 //!    - its end: [`closed`](Engine::closed),

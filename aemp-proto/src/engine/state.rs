@@ -88,10 +88,11 @@ pub(in crate::engine) struct Watchers {
     pub(in crate::engine) asking: BTreeMap<QuestionId, Option<PortKey>>,
 }
 
-/// What a node knows and decides, without its connections: ports, monitors, peers, functions, the database, and what is to be done next.
+/// What a node knows and decides, without its connections: ports, monitors, peers, functions, the database, and what is to
+/// be done next.
 ///
-/// A [host](crate::engine::Host) gets it with each call and can do with it all that a program can do: make and kill ports, send, monitor,
-/// spawn, ask the database. From outside, [`Engine::with`](crate::engine::Engine::with) gives it.
+/// A [host](crate::engine::Host) gets it with each call and can do with it all that a program can do: make and kill ports,
+/// send, monitor, spawn, ask the database. From outside, [`Engine::with`](crate::engine::Engine::with) gives it.
 pub struct Core {
     pub(in crate::engine) id: NodeId,
     pub(in crate::engine) config: NodeConfig,

@@ -16,8 +16,8 @@ use super::read::{Item, Reader as _, Scalar};
 use super::write::Writer as _;
 use crate::value::Value;
 
-/// A value in cbor, in one form only: keys in order, definite lengths, the shortest heads. So two values are the same exactly if their octets
-/// are. Cheap to clone.
+/// A value in cbor, in one form only: keys in order, definite lengths, the shortest heads. So two values are the same
+/// exactly if their octets are. Cheap to clone.
 ///
 /// ```
 /// use aemp_proto::framing::Encoded;
@@ -73,7 +73,8 @@ impl Encoded {
     }
 }
 
-/// How many members each array and each map of a value has, in the order in which they begin. `None` if the keys of a map are not in order.
+/// How many members each array and each map of a value has, in the order in which they begin. `None` if the keys of a map
+/// are not in order.
 fn counts(place: &Place<'_>) -> Result<Option<Vec<usize>>, DecodeError> {
     /// An array or a map that has not ended.
     struct Open {

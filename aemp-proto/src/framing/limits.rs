@@ -10,7 +10,8 @@ use crate::error::{Error, LimitExceeded};
 pub struct Limits {
     /// Octets of one packet, 64 MiB by default (`LIMIT-2`). Bounds what a link keeps of an incomplete packet.
     pub octets: usize,
-    /// Levels of arrays and maps, the packet itself included, 512 by default (`LIMIT-3`). Bounds the stack that decoding needs.
+    /// Levels of arrays and maps, the packet itself included, 512 by default (`LIMIT-3`). Bounds the stack that decoding
+    /// needs.
     pub depth: usize,
     /// Values in one packet, arrays, maps and keys included, 1,000,000 by default (`LIMIT-4`). Bounds the memory that a
     /// [`Value`](crate::value::Value) takes beside its texts: 32 octets each, and some 650 for each map that is not empty.
@@ -35,8 +36,8 @@ impl Limits {
     /// What every receiver takes: 1 MiB, 512 levels, 100,000 values (`LIMIT-5`).
     pub const LEAST: Limits = Limits { octets: 1 << 20, depth: 512, values: 100_000 };
 
-    /// Reads what a peer announces in its greeting: `OCTETS,DEPTH,VALUES`. `None` if it is malformed, or less than every receiver takes
-    /// (`GREET-27`).
+    /// Reads what a peer announces in its greeting: `OCTETS,DEPTH,VALUES`. `None` if it is malformed, or less than every
+    /// receiver takes (`GREET-27`).
     ///
     /// ```
     /// use aemp_proto::framing::Limits;
@@ -84,8 +85,8 @@ impl Limits {
         if octets > self.octets { Err(LimitExceeded::PacketOctets { limit: self.octets }.into()) } else { Ok(()) }
     }
 
-    /// As many octets of a packet as are within the limit: what lies beyond must not be looked at, or the result would depend on how
-    /// much has arrived (`FRAME-6`).
+    /// As many octets of a packet as are within the limit: what lies beyond must not be looked at, or the result would
+    /// depend on how much has arrived (`FRAME-6`).
     pub(super) fn window<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
         &packet[..packet.len().min(self.octets)]
     }

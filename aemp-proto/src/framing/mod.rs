@@ -1,14 +1,15 @@
 //! Packets on the wire: finding where one ends, reading it, writing it.
 //!
 //! Each framing supplies three small parts: a *scanner*, which walks over the octets once, finds the end of a packet and
-//! settles that it is well-formed; a *reader*, which takes a well-formed packet apart item by item; and a *writer*. What lies
-//! above them is written once for all framings: the serde deserializer with the conversions between languages, the serde
-//! serializer, and the relay from one framing into another.
+//! settles that it is well-formed; a *reader*, which takes a well-formed packet apart item by item; and a *writer*. What
+//! lies above them is written once for all framings: the serde deserializer with the conversions between languages, the
+//! serde serializer, and the relay from one framing into another.
 //!
 //! # One rule for every shape
 //!
-//! A message is a list of elements. Whatever has an order is spread over them, anything else is the only element. So what is sent as a `T` is taken
-//! as a `T`, with [`Elements::rest`]; and as a request, which has a port for the answer behind it, with [`Elements::request`].
+//! A message is a list of elements. Whatever has an order is spread over them, anything else is the only element. So what is
+//! sent as a `T` is taken as a `T`, with [`Elements::rest`]; and as a request, which has a port for the answer behind it,
+//! with [`Elements::request`].
 //!
 //! | sent | elements | taken as the same type |
 //! |---|---|---|
@@ -25,12 +26,13 @@
 //! | an enum with `#[serde(untagged)]` | those of what it holds | yes, but a sequence of fewer than two elements is taken as its only element, or as nothing |
 //! | a [`Value`](crate::value::Value) | each of its members; the sender refuses any but an array | yes |
 //!
-//! In a tuple of one, `(x,)`, everything is itself, untagged enums and single values too. Two things cannot be told from others wherever they
-//! stand, and the sender refuses them: `Some` of null, such as `Some(None)`, and null as the key of a map.
+//! In a tuple of one, `(x,)`, everything is itself, untagged enums and single values too. Two things cannot be told from
+//! others wherever they stand, and the sender refuses them: `Some` of null, such as `Some(None)`, and null as the key of a
+//! map.
 //!
-//! Enums that are `untagged` or have a `tag`, and parts that are `flatten`ed, are read by serde through a buffer of its own, which knows no
-//! conversions. What a framing has no form for arrives there as another kind, and that is a [`DecodeError`]: octets in json; floats, and integers
-//! beyond 32 bits, in storable.
+//! Enums that are `untagged` or have a `tag`, and parts that are `flatten`ed, are read by serde through a buffer of its own,
+//! which knows no conversions. What a framing has no form for arrives there as another kind, and that is a [`DecodeError`]:
+//! octets in json; floats, and integers beyond 32 bits, in storable.
 //!
 //! ```
 //! use aemp_proto::framing::{Framing, Limits, Packet};
@@ -91,8 +93,8 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The framings that are offered and sent unless the owner says otherwise, best first. Storable is not among them: an owner whose peers
-    /// take nothing else names it.
+    /// The framings that are offered and sent unless the owner says otherwise, best first. Storable is not among them: an
+    /// owner whose peers take nothing else names it.
     pub const DEFAULT: [Framing; 2] = [Framing::Cbor, Framing::Json];
 
     /// All framings, best first.

@@ -111,7 +111,8 @@ impl<'a> Packet<'a> {
     ///
     /// When the message has another shape than the type (`VALUE-6`): the packet itself is well-formed.
     ///
-    /// Types that serde reads through a buffer of its own (`flatten`, `untagged`, `tag`) get values as they came, without the conversions.
+    /// Types that serde reads through a buffer of its own (`flatten`, `untagged`, `tag`) get values as they came, without
+    /// the conversions.
     pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
         self.elements().rest()
     }
@@ -199,8 +200,8 @@ pub(super) enum Cursor<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Takes the next element as a name: a port name, a tag, a request (`MSG-2`, `MSG-3`, `VALUE-7`). Null is the empty name.
-    /// `None`, and nothing taken, if there is no element or it is no name: a bool, a float, an array or a map.
+    /// Takes the next element as a name: a port name, a tag, a request (`MSG-2`, `MSG-3`, `VALUE-7`). Null is the empty
+    /// name. `None`, and nothing taken, if there is no element or it is no name: a bool, a float, an array or a map.
     #[inline]
     pub fn name(&mut self) -> Option<Cow<'a, str>> {
         match &mut self.cursor {

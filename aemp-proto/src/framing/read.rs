@@ -25,7 +25,8 @@ pub(super) trait Reader<'de>: Clone {
     /// Takes the beginning of an array, if it comes next. May leave it to [`item`](Reader::item).
     fn array(&mut self) -> Option<Members>;
 
-    /// Takes the next item if it is a text that can be borrowed as it stands. May leave such a text to [`item`](Reader::item).
+    /// Takes the next item if it is a text that can be borrowed as it stands. May leave such a text to
+    /// [`item`](Reader::item).
     fn borrowed_text(&mut self) -> Option<&'de str>;
 
     /// Takes the next item if it is an integer from 0 on. May leave such an integer to [`item`](Reader::item).

@@ -5,7 +5,8 @@ use crate::error::Error;
 
 /// Finds where packets begin and end, and settles in the same walk that they are well-formed.
 ///
-/// A scanner remembers how far it came in an incomplete packet, so a large packet in small pieces costs no more than at once.
+/// A scanner remembers how far it came in an incomplete packet, so a large packet in small pieces costs no more than at
+/// once.
 ///
 /// ```
 /// use aemp_proto::framing::{Framing, Limits, Scan, Scanner};
@@ -70,7 +71,8 @@ impl Scanner {
     ///
     /// # Errors
     ///
-    /// When no octets that could follow would make a well-formed packet within the limits of this. The scanner is of no use then.
+    /// When no octets that could follow would make a well-formed packet within the limits of this. The scanner is of no use
+    /// then.
     #[inline]
     pub fn scan(&mut self, octets: &[u8]) -> Result<Scan, Error> {
         match &mut self.walk {
@@ -80,7 +82,8 @@ impl Scanner {
         }
     }
 
-    /// The octets that came another time in the packet that was found last: only a storable packet stands for more octets than it has.
+    /// The octets that came another time in the packet that was found last: only a storable packet stands for more octets
+    /// than it has.
     #[inline]
     pub(crate) fn copied(&self) -> usize {
         match &self.walk {

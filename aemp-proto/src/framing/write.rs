@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::value::Integer;
 
-/// What has been appended to a buffer is taken back when this is dropped, on an error or a panic, unless it was committed: half a
-/// packet would swallow the next one.
+/// What has been appended to a buffer is taken back when this is dropped, on an error or a panic, unless it was committed:
+/// half a packet would swallow the next one.
 pub(super) struct Uncommitted<'b> {
     out: &'b mut Vec<u8>,
     start: usize,

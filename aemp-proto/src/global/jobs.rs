@@ -1,7 +1,9 @@
-//! What takes longer than one turn: contents and databases that are sent in portions, and lost shards that are forgotten in portions.
+//! What takes longer than one turn: contents and databases that are sent in portions, and lost shards that are forgotten in
+//! portions.
 //!
-//! Each peer has a queue of jobs. A job goes on where its cursor stands, so what changes behind the cursor is read when the cursor comes there,
-//! and what changes before it is told at once. Requests that have to arrive behind the portions wait in the same queue.
+//! Each peer has a queue of jobs. A job goes on where its cursor stands, so what changes behind the cursor is read when the
+//! cursor comes there, and what changes before it is told at once. Requests that have to arrive behind the portions wait in
+//! the same queue.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;

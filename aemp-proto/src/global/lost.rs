@@ -1,5 +1,5 @@
-//! Global nodes that were lost, and where they were last: kept for a time, so that two that nobody else lists find each other again
-//! (`GLOBAL-20`).
+//! Global nodes that were lost, and where they were last: kept for a time, so that two that nobody else lists find each
+//! other again (`GLOBAL-20`).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;

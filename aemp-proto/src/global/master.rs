@@ -218,7 +218,8 @@ impl Global {
         self.shards.family(family).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already (`FIND-9`).
+    /// Searches a node; its addresses come as an output, once there is a master. False if too many are searched already
+    /// (`FIND-9`).
     pub fn find(&mut self, node: &NodeId) -> bool {
         // A longer name fits into no greeting (`CONN-6`), so nobody has it.
         if self.is_global || node.as_str().len() > 4096 {

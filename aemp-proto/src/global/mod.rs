@@ -1,4 +1,5 @@
-//! Discovery and the distributed database, as one node takes part in them: a state machine without I/O (chapter 8 of the specification).
+//! Discovery and the distributed database, as one node takes part in them: a state machine without I/O (chapter 8 of the
+//! specification).
 //!
 //! Whoever owns a [`Global`] tells it which nodes are [up](Global::up) and [down](Global::down), which of them are [seed
 //! nodes](Global::seed), and what they [say](Global::receive); and takes [outputs](Global::poll) after each call, in order.
@@ -69,8 +70,8 @@ pub enum Output {
     LetGo(NodeId),
     /// A node has gone over a limit: close its connection (`DB-28`, `DB-29`).
     Broken(NodeId, &'static str),
-    /// A node has set an entry that is too large, which is not kept (`DB-31`). Told once for each source, family and key, as far as the last 1,000
-    /// are remembered.
+    /// A node has set an entry that is too large, which is not kept (`DB-31`). Told once for each source, family and key, as
+    /// far as the last 1,000 are remembered.
     Refused {
         /// Who has set it.
         node: NodeId,
@@ -213,8 +214,8 @@ impl Global {
         self.peers.get(node).map_or(0, |peer| peer.watching)
     }
 
-    /// The work that was done since the start, in units: about one for each octet that is read, walked or copied, and 16 for each operation on a
-    /// table.
+    /// The work that was done since the start, in units: about one for each octet that is read, walked or copied, and 16 for
+    /// each operation on a table.
     pub fn work(&self) -> u64 {
         self.work + self.shards.work
     }

@@ -16,8 +16,8 @@ pub(super) enum Entry {
 }
 
 impl Request {
-    /// Takes a request of this name with these arguments; `None` if there is no such request, or the arguments cannot be used
-    /// (`NODE-1`, `DB-1`).
+    /// Takes a request of this name with these arguments; `None` if there is no such request, or the arguments cannot be
+    /// used (`NODE-1`, `DB-1`).
     pub fn decode(request: &str, mut arguments: Elements<'_>) -> Option<Request> {
         let arguments = &mut arguments;
         Some(match request {

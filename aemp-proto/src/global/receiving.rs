@@ -8,8 +8,9 @@ use crate::framing::{Elements, Kept};
 use crate::names::NodeId;
 
 impl Global {
-    /// A request came from a node that is up: its name, and its arguments as they are. What is large is kept, and goes on with
-    /// [`run`](Self::run); nothing may come from that node until [`Output::Resume`](super::Output::Resume), or it waits, too.
+    /// A request came from a node that is up: its name, and its arguments as they are. What is large is kept, and goes on
+    /// with [`run`](Self::run); nothing may come from that node until [`Output::Resume`](super::Output::Resume), or it
+    /// waits, too.
     pub fn receive_packet(&mut self, from: &NodeId, request: &str, arguments: Elements<'_>) {
         let octets = arguments.left();
         self.work += TABLE;

@@ -28,7 +28,8 @@ impl Global {
         last.into_iter().filter(|address| address.len() <= LONGEST).take(KEPT).collect()
     }
 
-    /// Remembers a global node whose connection is lost; and forgets whom it has lost first, if there are too many (`GLOBAL-22`).
+    /// Remembers a global node whose connection is lost; and forgets whom it has lost first, if there are too many
+    /// (`GLOBAL-22`).
     pub(super) fn remember(&mut self, node: &NodeId, addresses: Vec<String>, now: Duration) {
         if addresses.is_empty() || self.limits.lost_for.is_zero() {
             return;

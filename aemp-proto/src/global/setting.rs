@@ -59,8 +59,8 @@ impl Global {
         is_owner
     }
 
-    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if all of them have a size above 65,536
-    /// (`DB-36`).
+    /// Sets the addresses under which others can reach this node (`DB-4`): the first ones, if all of them have a size above
+    /// 65,536 (`DB-36`).
     pub fn set_addresses(&mut self, addresses: Vec<String>) {
         let own = self.id.to_string();
         let mut addresses: Vec<Value> = addresses.into_iter().map(Value::Text).collect();

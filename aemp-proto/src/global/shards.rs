@@ -1,11 +1,12 @@
 //! The shards that a node holds, and what they come to.
 //!
-//! A value has a source: a slave, this node, or another global node, in this order of precedence among what is here. What this node
-//! *contributes* is the value of its slave with the lowest ID, else its own: that is what other global nodes are told. The *value* of a
-//! key is the contribution of the global node with the lowest ID, this one included. So global nodes that hold the same shards agree,
-//! however they came by them.
+//! A value has a source: a slave, this node, or another global node, in this order of precedence among what is here. What
+//! this node *contributes* is the value of its slave with the lowest ID, else its own: that is what other global nodes are
+//! told. The *value* of a key is the contribution of the global node with the lowest ID, this one included. So global nodes
+//! that hold the same shards agree, however they came by them.
 //!
-//! A shard that is lost goes in portions: until it is gone, what is left of it counts, behind all that its node has set anew.
+//! A shard that is lost goes in portions: until it is gone, what is left of it counts, behind all that its node has set
+//! anew.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;

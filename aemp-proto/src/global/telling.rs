@@ -9,7 +9,8 @@ use super::watching::Told;
 use super::{Global, Output, Request};
 use crate::names::NodeId;
 
-/// What is put into one packet of changes, in octets: half of what every receiver takes (`LIMIT-5`). An entry always fits in (`DB-30`).
+/// What is put into one packet of changes, in octets: half of what every receiver takes (`LIMIT-5`). An entry always fits in
+/// (`DB-30`).
 const PACKET: usize = 1 << 19;
 
 impl Global {

@@ -83,7 +83,8 @@ impl Views {
         (name, view, is_new)
     }
 
-    /// Fetches a family for a question, and says whether it was not watched before. The answer to the query of this `id` comes behind all of it.
+    /// Fetches a family for a question, and says whether it was not watched before. The answer to the query of this `id`
+    /// comes behind all of it.
     pub(super) fn fetch(&mut self, question: QuestionId, family: &Name, id: String) -> bool {
         let (name, view, is_new) = self.view(family);
         view.fetches.insert(question);

@@ -68,8 +68,8 @@ impl Global {
         self.shards.has_lost() || !self.jobs.turns.is_empty()
     }
 
-    /// Goes on with what takes longer than one turn: a portion for each of some peers that are ready for more, one after the other. False if there
-    /// was nothing that could be done.
+    /// Goes on with what takes longer than one turn: a portion for each of some peers that are ready for more, one after the
+    /// other. False if there was nothing that could be done.
     pub fn run(&mut self, is_ready: impl Fn(&NodeId) -> bool) -> bool {
         /// So many peers get their turn before others of the node do.
         const PEERS: usize = 4;

@@ -94,7 +94,8 @@ impl Greeting {
         Ok(Greeting { protocol, node, methods, framings, keys })
     }
 
-    /// Whether the side has sent a key such as `mproto`, `gproto` or `arbiter` with the value `1`; any other value says nothing (`GREET-18`).
+    /// Whether the side has sent a key such as `mproto`, `gproto` or `arbiter` with the value `1`; any other value says
+    /// nothing (`GREET-18`).
     ///
     /// ```
     /// use aemp_proto::line::Greeting;

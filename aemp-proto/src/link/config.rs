@@ -24,37 +24,38 @@ pub struct Config {
     pub node: NodeId,
     /// The secret that the nodes of the network share. Without one, only TLS can authenticate (`AUTH-19`).
     pub secret: Option<Secret>,
-    /// Other secrets that are accepted from peers, too, while the network changes from one to another (`SEC-6`); none by default, and they count
-    /// only where there is a secret of our own.
+    /// Other secrets that are accepted from peers, too, while the network changes from one to another (`SEC-6`); none by
+    /// default, and they count only where there is a secret of our own.
     pub further_secrets: Vec<Secret>,
     /// Methods that may be sent: of these, the first in the peer's list is (`AUTH-6`).
     pub send: Vec<Method>,
     /// Methods that are accepted, best first (`AUTH-21`). `cleartext` and `tls_anon` only if they are put here (`AUTH-22`).
     pub accept: Vec<Method>,
-    /// Framings that are offered, best first: the peer sends in one of them. By default [`Framing::DEFAULT`]: storable only if it is put here
-    /// (`STORABLE-15`).
+    /// Framings that are offered, best first: the peer sends in one of them. By default [`Framing::DEFAULT`]: storable only
+    /// if it is put here (`STORABLE-15`).
     pub framings: Vec<Framing>,
-    /// Framings that may be sent: of these, the first in the peer's list is (`AUTH-7`), and storable only where nothing else is left
-    /// (`STORABLE-15`). At first `None`: those that are offered.
+    /// Framings that may be sent: of these, the first in the peer's list is (`AUTH-7`), and storable only where nothing else
+    /// is left (`STORABLE-15`). At first `None`: those that are offered.
     pub send_framings: Option<Vec<Framing>>,
     /// Whether TLS is wanted.
     pub tls: Tls,
-    /// Binds the tokens within TLS to the TLS connection, where the peer does so, too (`AUTH-27`). Off by default: the owner has to give what TLS
-    /// exports, with [`Link::tls_established_with`](super::Link::tls_established_with).
+    /// Binds the tokens within TLS to the TLS connection, where the peer does so, too (`AUTH-27`). Off by default: the owner
+    /// has to give what TLS exports, with [`Link::tls_established_with`](super::Link::tls_established_with).
     pub exporter: bool,
     /// Further keys for the greeting, such as `mproto`. At first only `provider`, which is this crate.
     pub keys: BTreeMap<String, String>,
-    /// The words of other protocols `aemp-WORD` that openers may name to this node, where it accepts (`GREET-4`); none by default. Of such a
-    /// connection a link does no more than the handshake ([`Event::Stream`](super::Event::Stream)).
+    /// The words of other protocols `aemp-WORD` that openers may name to this node, where it accepts (`GREET-4`); none by
+    /// default. Of such a connection a link does no more than the handshake ([`Event::Stream`](super::Event::Stream)).
     pub protocols: Vec<String>,
     /// What one packet of the peer may cost.
     pub limits: Limits,
-    /// What one packet of ours may cost to a peer that announces nothing: at first what every receiver takes, [`Limits::LEAST`] (`LIMIT-5`).
-    /// Raise it where the peers are known to take more, as nodes of the reference do: then they also get larger answers from the database.
+    /// What one packet of ours may cost to a peer that announces nothing: at first what every receiver takes,
+    /// [`Limits::LEAST`] (`LIMIT-5`). Raise it where the peers are known to take more, as nodes of the reference do: then
+    /// they also get larger answers from the database.
     pub send_limits: Limits,
-    /// What one packet of ours may cost at most to a peer that announces what it takes (`GREET-26`): 64 MiB, 512 levels and 1,000,000 values by
-    /// default. A [`Node`](crate::actor::Node) sends a peer no more than it announces, or `send_limits` if that is more; a link alone uses
-    /// `send_limits` only.
+    /// What one packet of ours may cost at most to a peer that announces what it takes (`GREET-26`): 64 MiB, 512 levels and
+    /// 1,000,000 values by default. A [`Node`](crate::actor::Node) sends a peer no more than it announces, or `send_limits`
+    /// if that is more; a link alone uses `send_limits` only.
     pub send_most: Limits,
     /// How long the handshake may take as a whole, 30 seconds by default (`LIMIT-1`).
     pub handshake_timeout: Duration,

@@ -19,13 +19,14 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer's greeting is complete; see [`Link::peer`](super::Link::peer). The link waits: go on with [`Link::accept`](super::Link::accept), now or later, or drop
-    /// the link and close (`GREET-19`). Nothing that the greeting says is proven yet (`GREET-20`).
+    /// The peer's greeting is complete; see [`Link::peer`](super::Link::peer). The link waits: go on with
+    /// [`Link::accept`](super::Link::accept), now or later, or drop the link and close (`GREET-19`). Nothing that the
+    /// greeting says is proven yet (`GREET-20`).
     Greeted,
     /// The peer is authenticated. Packets can be sent, and will arrive.
     Up,
-    /// The peer is authenticated, and the connection belongs to [another protocol](super::Link::protocol) from here on: write what is in the output, then
-    /// [hand it over](super::Link::hand_over).
+    /// The peer is authenticated, and the connection belongs to [another protocol](super::Link::protocol) from here on:
+    /// write what is in the output, then [hand it over](super::Link::hand_over).
     Stream,
 }
 

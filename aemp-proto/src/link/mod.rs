@@ -1,7 +1,7 @@
 //! One connection: greeting, TLS, authentication, packets. A state machine.
 //!
-//! A [`Link`] is given octets as they arrive and times, and gives octets to send, events and packets. It knows no socket and no
-//! clock, so it works over anything that carries octets in order. The crate's documentation shows how to drive it.
+//! A [`Link`] is given octets as they arrive and times, and gives octets to send, events and packets. It knows no socket and
+//! no clock, so it works over anything that carries octets in order. The crate's documentation shows how to drive it.
 
 mod authentication;
 mod config;
@@ -118,7 +118,8 @@ impl Link {
         self.peer.greeting.as_ref()
     }
 
-    /// What is spoken: once the peer's first line has arrived, or from the beginning where we have opened a connection of another protocol.
+    /// What is spoken: once the peer's first line has arrived, or from the beginning where we have opened a connection of
+    /// another protocol.
     pub fn protocol(&self) -> Option<&Protocol> {
         match &self.own.greeting.protocol {
             Protocol::Aemp => self.peer().map(|peer| &peer.protocol),
@@ -155,8 +156,8 @@ impl Link {
         }
     }
 
-    /// Which of the secrets that are accepted the peer has, once it is up by a method that needs one: 0 is our own, then come the
-    /// [further](Config::further_secrets) ones.
+    /// Which of the secrets that are accepted the peer has, once it is up by a method that needs one: 0 is our own, then
+    /// come the [further](Config::further_secrets) ones.
     pub fn secret(&self) -> Option<usize> {
         self.method().filter(|method| method.requires_secret()).map(|_| self.proven)
     }
@@ -166,9 +167,9 @@ impl Link {
         self.peer().is_some_and(Greeting::wants_tls) && !self.own.greeting.wants_tls()
     }
 
-    /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is given,
-    /// so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`). The same holds while it
-    /// [has input](Link::has_input) to be looked at first.
+    /// Whether more octets would be of use now. While it waits for [`accept`](Link::accept), a link only keeps what it is
+    /// given, so an owner that takes its time to decide should leave the octets with the transport (`LIMIT-7`). The same
+    /// holds while it [has input](Link::has_input) to be looked at first.
     pub fn wants_input(&self) -> bool {
         !self.stopped && !matches!(self.state, State::Greeted | State::Securing | State::Stream { .. } | State::Ended)
     }
@@ -207,7 +208,8 @@ impl Link {
         }
     }
 
-    /// The octets of memory that are taken by what has arrived and is not done with: a packet that is not whole, and what is behind it.
+    /// The octets of memory that are taken by what has arrived and is not done with: a packet that is not whole, and what is
+    /// behind it.
     pub fn held(&self) -> usize {
         self.held.capacity()
     }
@@ -255,15 +257,16 @@ impl Link {
         })
     }
 
-    /// Takes octets as [`receive`](Link::receive) does, until `visit` breaks off: the packet that it was given then counts as visited, and the
-    /// link keeps the octets behind it.
+    /// Takes octets as [`receive`](Link::receive) does, until `visit` breaks off: the packet that it was given then counts
+    /// as visited, and the link keeps the octets behind it.
     ///
-    /// As long as the link [has input](Link::has_input), call this again, with no octets, when there is time. Each octet is copied twice at
-    /// most because of that, however often the visitor breaks off.
+    /// As long as the link [has input](Link::has_input), call this again, with no octets, when there is time. Each octet is
+    /// copied twice at most because of that, however often the visitor breaks off.
     ///
     /// # Errors
     ///
-    /// As [`receive`](Link::receive). What is wrong behind the packet at which the visitor broke off is an error of a later call.
+    /// As [`receive`](Link::receive). What is wrong behind the packet at which the visitor broke off is an error of a later
+    /// call.
     ///
     /// ```
     /// # use std::{ops::ControlFlow, sync::Arc, time::Duration};
@@ -346,7 +349,8 @@ impl Link {
         self.stopped
     }
 
-    /// Keeps octets for a later call of [`receive_while`](Link::receive_while), without looking at them. Only for a link that is up.
+    /// Keeps octets for a later call of [`receive_while`](Link::receive_while), without looking at them. Only for a link
+    /// that is up.
     pub(crate) fn postpone(&mut self, octets: &[u8]) {
         if self.is_up() && !octets.is_empty() {
             self.hold(octets);
@@ -363,7 +367,8 @@ impl Link {
             self.held.zeroize();
             self.held = larger;
         }
-        /// From so many octets on, the room grows by a quarter, and not to twice as much: a large packet costs little more than itself.
+        /// From so many octets on, the room grows by a quarter, and not to twice as much: a large packet costs little more
+        /// than itself.
         const LARGE: usize = 1 << 20;
         if length > self.held.capacity() && length >= LARGE {
             self.held.reserve_exact(octets.len() + length / 4);
@@ -371,8 +376,8 @@ impl Link {
         self.held.extend_from_slice(octets);
     }
 
-    /// Keeps what is held of a link that is up, as far as it is not done with. Octets are moved only when more are done with than are
-    /// moved, so that many calls for one read cost no more than one.
+    /// Keeps what is held of a link that is up, as far as it is not done with. Octets are moved only when more are done with
+    /// than are moved, so that many calls for one read cost no more than one.
     fn put_back(&mut self, mut held: Vec<u8>, done: usize) {
         if done == held.len() {
             return;
@@ -386,8 +391,8 @@ impl Link {
         self.held = held;
     }
 
-    /// Tells that the peer has ended the transport connection. Call [`receive_while`](Link::receive_while) first until the link
-    /// [has no input](Link::has_input): what arrived whole before the end counts (`CONN-10`).
+    /// Tells that the peer has ended the transport connection. Call [`receive_while`](Link::receive_while) first until the
+    /// link [has no input](Link::has_input): what arrived whole before the end counts (`CONN-10`).
     ///
     /// # Errors
     ///
@@ -409,8 +414,8 @@ impl Link {
         if phase == Phase::Up { Ok(()) } else { Err(Lost { phase, hint }.into()) }
     }
 
-    /// Goes on with a peer after [`Event::Greeted`], now or later. If TLS begins: send what is in [`output`](Link::output) as it is,
-    /// run the TLS handshake, then call [`tls_established`](Link::tls_established).
+    /// Goes on with a peer after [`Event::Greeted`], now or later. If TLS begins: send what is in [`output`](Link::output)
+    /// as it is, run the TLS handshake, then call [`tls_established`](Link::tls_established).
     ///
     /// # Errors
     ///
@@ -437,13 +442,13 @@ impl Link {
         begun.map(|()| Accepted::Authenticating)
     }
 
-    /// Tells that TLS stands, with a certificate of the peer's that is trusted (`TLS-5`). From here on all octets of this link
-    /// are those inside TLS.
+    /// Tells that TLS stands, with a certificate of the peer's that is trusted (`TLS-5`). From here on all octets of this
+    /// link are those inside TLS.
     ///
     /// # Errors
     ///
-    /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun, or the greeting is still in
-    /// the output: it would go out inside TLS.
+    /// When the two sides have too little in common; the link has ended then. Or when TLS was not begun, or the greeting is
+    /// still in the output: it would go out inside TLS.
     pub fn tls_established(&mut self) -> Result<(), Error> {
         if self.binds_to_tls() {
             return Err(ApiMisuse::OutOfTurn("tls_established").into());
@@ -451,8 +456,9 @@ impl Link {
         self.within_tls(None)
     }
 
-    /// The same, with the channel binding `tls-exporter` of that TLS connection: the octets that it exports under the label `EXPORTER-Channel-Binding`
-    /// with an empty context (RFC 9266). If both sides have announced [it](Config::exporter), the tokens are bound to it (`AUTH-27`).
+    /// The same, with the channel binding `tls-exporter` of that TLS connection: the octets that it exports under the label
+    /// `EXPORTER-Channel-Binding` with an empty context (RFC 9266). If both sides have announced [it](Config::exporter), the
+    /// tokens are bound to it (`AUTH-27`).
     ///
     /// # Errors
     ///
@@ -518,8 +524,8 @@ impl Link {
         Ok(packet.relay(send, &self.config.send_limits, self.output.buffer())?)
     }
 
-    /// Gives the connection to whoever speaks its protocol, after [`Event::Stream`] and once the output is written: the octets that have arrived
-    /// behind the handshake (`DATA-4`). The link has ended then.
+    /// Gives the connection to whoever speaks its protocol, after [`Event::Stream`] and once the output is written: the
+    /// octets that have arrived behind the handshake (`DATA-4`). The link has ended then.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Globals and slaves without a network: whatever the order in which their messages arrive, and whichever connections are lost and made
-//! again meanwhile, they agree in the end.
+//! Globals and slaves without a network: whatever the order in which their messages arrive, and whichever connections are
+//! lost and made again meanwhile, they agree in the end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Replays the corpora of the fuzz targets, and the vectors and recordings from which they grow, with the targets' own checks.
+//! Replays the corpora of the fuzz targets, and the vectors and recordings from which they grow, with the targets' own
+//! checks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,8 @@ fn config(name: &str, host: usize, listens: bool) -> NodeConfig {
     NodeConfig { addresses: if listens { vec![host.to_string()] } else { Vec::new() }, ..node_config(name) }
 }
 
-/// The node `a`, which asks, and `b`, which takes what is asked of `Files::take`; they are connected, by the side that can be.
+/// The node `a`, which asks, and `b`, which takes what is asked of `Files::take`; they are connected, by the side that can
+/// be.
 fn pair(a_listens: bool, b_listens: bool, change: impl Fn(&mut NodeConfig)) -> World {
     let mut world = World::new(7);
     world.latency = Duration::from_millis(20);

@@ -291,7 +291,8 @@ fn a_request_that_is_not_right_is_answered_or_ignored() {
 
 #[test]
 fn a_node_of_the_reference_asks_and_is_dialled() {
-    // What wire facts say of it: an ID such as `b@NODE`, and that it has no address for anyone, so it always has the other side connect.
+    // What wire facts say of it: an ID such as `b@NODE`, and that it has no address for anyone, so it always has the other
+    // side connect.
     let (mut stage, mut reference) = Stage::dialling(config("ref"));
     stage.node.with(NOW, |context| assert!(context.data_accept("Some::function")));
     assert!(reference.link.is_up());

@@ -287,7 +287,8 @@ fn packet_of(notation: &Json) -> Value {
     )
 }
 
-/// A `g_set` and the one behind it as one, which has the entries of both; but the sender's own addresses only if both have them (`DB-35`).
+/// A `g_set` and the one behind it as one, which has the entries of both; but the sender's own addresses only if both have
+/// them (`DB-35`).
 fn as_one(first: &Value, second: &Value, node: &str) -> Option<Value> {
     let [(first_head, first), (second_head, second)] = [first, second].map(|packet| match packet {
         Value::Array(elements) => match &elements[..] {

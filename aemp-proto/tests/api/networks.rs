@@ -1,9 +1,11 @@
-//! Networks that are drawn from a number: seeds, globals and slaves, some of which do not listen, under latency, cuts, crashes and slow
-//! readers, while entries come and go. In half of them some nodes behave as the Perl reference does, faults included. What must hold at
-//! any time is checked throughout; once all has healed, what section 8.9 of the specification promises must hold.
+//! Networks that are drawn from a number: seeds, globals and slaves, some of which do not listen, under latency, cuts,
+//! crashes and slow readers, while entries come and go. In half of them some nodes behave as the Perl reference does, faults
+//! included. What must hold at any time is checked throughout; once all has healed, what section 8.9 of the specification
+//! promises must hold.
 //!
-//! Some nodes of ours talk as much as the reference does, too, which repeats itself. A failing number replays exactly: `SEED=number cargo
-//! test -p aemp-proto --test api networks`. More numbers than the usual: `SEEDS=count`, best with `--release`.
+//! Some nodes of ours talk as much as the reference does, too, which repeats itself. A failing number replays exactly:
+//! `SEED=number cargo test -p aemp-proto --test api networks`. More numbers than the usual: `SEEDS=count`, best with
+//! `--release`.
 
 use std::time::Duration;
 

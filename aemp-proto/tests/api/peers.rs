@@ -130,8 +130,8 @@ fn a_reader_that_stops_costs_no_more_than_the_queue_and_loses_nothing_in_silence
 
 #[test]
 fn against_a_peer_that_authenticates_at_once_only_one_connection_can_complete() {
-    // The reference sends its line on every connection as soon as it has read the greeting, and knows no arbiter. It would switch to
-    // whichever comes up last, so only one may.
+    // The reference sends its line on every connection as soon as it has read the greeting, and knows no arbiter. It would
+    // switch to whichever comes up last, so only one may.
     for first in [0, 1] {
         let mut node = Node::new(node_config("node"), 1, Duration::ZERO, Duration::ZERO);
         let ids = [Role::Opener, Role::Acceptor]

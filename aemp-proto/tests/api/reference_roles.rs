@@ -1,4 +1,5 @@
-//! The reference of the simulated networks says what the recorded one said: the recording, from the side of each of its globals.
+//! The reference of the simulated networks says what the recorded one said: the recording, from the side of each of its
+//! globals.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! One rule for every shape: what is sent can be taken as the same type, alone and as a request, in every framing; or the sender refuses.
+//! One rule for every shape: what is sent can be taken as the same type, alone and as a request, in every framing; or the
+//! sender refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,5 +1,6 @@
-//! Networks that are drawn from a number: latency, cuts, crashes, slow readers, simultaneous connects, with a peer among them that behaves
-//! as the Perl reference does, and with one that means harm. What the specification promises in section 7.7 is checked throughout.
+//! Networks that are drawn from a number: latency, cuts, crashes, slow readers, simultaneous connects, with a peer among
+//! them that behaves as the Perl reference does, and with one that means harm. What the specification promises in section
+//! 7.7 is checked throughout.
 //!
 //! A failing number replays exactly: `SEED=number cargo test -p aemp-proto --test api simulation`. More numbers than usual:
 //! `SEEDS=count`, best with `--release`.
@@ -262,7 +263,8 @@ fn simulate(seed: u64, fault: Fault) -> Coverage {
 
 #[test]
 fn what_arrives_is_a_series_of_unbroken_runs_and_every_cut_is_noticed() {
-    // MSG-7, MON-1, MON-2, MON-7, MON-8, MON-12, PEER-1, PEER-2, PEER-3, PEER-4, PEER-5, PEER-7, PEER-8, PEER-9, PEER-11, AUTH-4, SEC-5
+    // MSG-7, MON-1, MON-2, MON-7, MON-8, MON-12, PEER-1, PEER-2, PEER-3, PEER-4, PEER-5, PEER-7, PEER-8, PEER-9, PEER-11,
+    // AUTH-4, SEC-5
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
     if let Some(seed) = number("SEED") {
         simulate(seed, Fault::None);

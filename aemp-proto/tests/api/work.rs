@@ -1,4 +1,5 @@
-//! What a peer makes a node do is bounded by the octets that it sends and that they cause, and others have their turn meanwhile.
+//! What a peer makes a node do is bounded by the octets that it sends and that they cause, and others have their turn
+//! meanwhile.
 //!
 //! Each test counts units of work ([`Node::work`](aemp_proto::actor::Node::work)), never time.
 
@@ -322,7 +323,8 @@ fn what_a_lost_peer_has_watched_is_forgotten_in_portions() {
 
 #[test]
 fn reasons_are_looked_at_only_for_ports_that_exist() {
-    // KILL-2, MON-5: what a value costs beside its octets is not counted, so this counts that it is not even written anywhere.
+    // KILL-2, MON-5: what a value costs beside its octets is not counted, so this counts that it is not even written
+    // anywhere.
     let mut world = star(100_000, &["b"]);
     let large = vec![Value::from(1u64); 50_000];
     for request in ["kil1", "kil0"] {

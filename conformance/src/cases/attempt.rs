@@ -12,7 +12,8 @@ use crate::test::{Listener, Test};
 
 /// One handshake that is tried with the node under test, and how it must end.
 ///
-/// It makes a case of its own where the node accepts the connection. Where the node opens it, all of a table are tried in one case, with one process.
+/// It makes a case of its own where the node accepts the connection. Where the node opens it, all of a table are tried in
+/// one case, with one process.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt {
     /// The name of the case.
@@ -71,7 +72,8 @@ pub(super) fn met(t: &mut Test<'_>, change: impl FnOnce(&mut Start)) -> Step<Pee
 /// How long each attempt waits after one has failed: whoever does not close once will hardly do so the next time.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
-/// Does all attempts of a table with one node that opens the connections, and remarks on those that end otherwise than they must.
+/// Does all attempts of a table with one node that opens the connections, and remarks on those that end otherwise than they
+/// must.
 ///
 /// The node may open them all at once, or one after the other.
 pub(super) fn opened(t: &mut Test<'_>, table: &[Attempt], end: End, change: impl FnOnce(&mut Start)) -> Step {

@@ -247,7 +247,8 @@ fn both_at_once(t: &mut Test<'_>) -> Step {
     Ok(())
 }
 
-/// Which of two connections ends. Meanwhile each that has come up is used, so that it answers if it is asked whether it lives.
+/// Which of two connections ends. Meanwhile each that has come up is used, so that it answers if it is asked whether it
+/// lives.
 fn first_end(both: &mut [Peer; 2], patience: Duration) -> Step<Option<usize>> {
     let until = Instant::now() + patience;
     while Instant::now() < until {

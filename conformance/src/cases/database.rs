@@ -228,7 +228,8 @@ fn large() -> Map<String, Json> {
 /// What every receiver takes in a packet [LIMIT-2].
 const PACKET: usize = 1 << 20;
 
-/// Merges the entries of the family out of packets that come, until they are these: the names of the requests. If some are missing, `broken` is.
+/// Merges the entries of the family out of packets that come, until they are these: the names of the requests. If some are
+/// missing, `broken` is.
 fn merges(
     peer: &mut Peer,
     entries: &Map<String, Json>,

@@ -1,4 +1,5 @@
-//! What the cases of chapters 5 and 6 have in common: values that come back from the port `echo`, and octets that must be refused.
+//! What the cases of chapters 5 and 6 have in common: values that come back from the port `echo`, and octets that must be
+//! refused.
 
 use aemp_proto::framing::{Framing, Limits};
 use aemp_proto::value::Value;
@@ -164,7 +165,8 @@ pub(super) fn breaking(framing: Framing, id: &str) -> Vec<Stream> {
     all.into_iter().step_by(step).collect()
 }
 
-/// Each of the streams that break one of these requirements must be refused by closing, without a word, on a connection that worked.
+/// Each of the streams that break one of these requirements must be refused by closing, without a word, on a connection that
+/// worked.
 pub(super) fn refused(t: &mut Test<'_>, framing: Framing, ids: &[&'static str]) -> Step {
     t.framing = framing;
     for id in ids {

@@ -1,4 +1,5 @@
-//! The first steps of a port, in the order in which it is written. Each of these cases goes through the same exchange and looks at one part of it.
+//! The first steps of a port, in the order in which it is written. Each of these cases goes through the same exchange and
+//! looks at one part of it.
 
 use aemp_proto::line::{Authentication, Greeting, MAX_LINE};
 use aemp_proto::names::NodeId;

@@ -23,8 +23,8 @@ static VECTORS: LazyLock<Vec<Json>> = LazyLock::new(|| {
     vectors.into_iter().filter(can_be_played).collect()
 });
 
-/// No verb of the contract changes where a node can be reached; without an address only its seeds can be connected to it; and whoever asks which nodes
-/// are connected hears of the one by which the suite controls it, too.
+/// No verb of the contract changes where a node can be reached; without an address only its seeds can be connected to it;
+/// and whoever asks which nodes are connected hears of the one by which the suite controls it, too.
 fn can_be_played(vector: &Json) -> bool {
     let steps = vector["steps"].as_array().map_or(&[][..], |steps| steps);
     let listens = vector["addresses"].as_array().is_some_and(|addresses| !addresses.is_empty());

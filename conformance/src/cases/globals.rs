@@ -90,8 +90,8 @@ fn lost_and_tried_again(t: &mut Test<'_>) -> Step {
         }
     }
     let waits: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-    // At once, then 0.6 to 1.2 seconds, then 1.2 to 2.4; or without the first, as the connection stood for a short time only.
-    // A machine that has much to do takes longer.
+    // At once, then 0.6 to 1.2 seconds, then 1.2 to 2.4; or without the first, as the connection stood for a short time
+    // only. A machine that has much to do takes longer.
     let right = waits[0] < 3.6 && (0.4..7.2).contains(&waits[1]) && (0.9..14.4).contains(&waits[2]);
     t.should(
         "GLOBAL-19",

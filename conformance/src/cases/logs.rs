@@ -144,8 +144,8 @@ fn record(message: &Message) -> Step<(u8, &str)> {
 
 /// What this side's port has caught up to now, as far as the text contains `label`.
 ///
-/// A node may make other records at any time, and it may take a moment until one is sent. As they are sent in order, all have come when the last one
-/// has, which is logged for this at the most important level that there is.
+/// A node may make other records at any time, and it may take a moment until one is sent. As they are sent in order, all
+/// have come when the last one has, which is logged for this at the most important level that there is.
 fn caught(peer: &mut Peer, port: &str, label: &str) -> Step<Vec<(u8, String)>> {
     let last = unique("last")?;
     peer.control(&json!(["log", 4, last]))?;
@@ -181,7 +181,8 @@ fn caught_nothing(peer: &mut Peer, port: &str, label: &str) -> Step {
     check(came.is_empty(), format!("no records for the suite's port {port:?}"), came.join(" "))
 }
 
-/// The port `port` catches no more, from some record on: a node may be about to send it something when it learns that the port has ended.
+/// The port `port` catches no more, from some record on: a node may be about to send it something when it learns that the
+/// port has ended.
 fn catches_no_more(peer: &mut Peer, port: &str) -> Step {
     let until = Instant::now() + peer.patience;
     loop {

@@ -9,7 +9,8 @@ use crate::peer::{Message, Peer};
 use crate::subject::Subject;
 use crate::test::{Listener, Test, unique};
 
-/// A connection by which the suite has a node do things. It does not speak the global protocol, so nothing of that is sent there.
+/// A connection by which the suite has a node do things. It does not speak the global protocol, so nothing of that is sent
+/// there.
 pub(super) fn control(t: &mut Test<'_>, subject: &Subject) -> Step<Peer> {
     let mut control = t.dial(subject)?;
     control.greets.node = unique("zz-control")?;
@@ -35,7 +36,8 @@ pub(super) fn global(t: &mut Test<'_>, subject: &Subject, part: &Json) -> Step<P
     Ok(global)
 }
 
-/// The first of these seeds to which the node under test gets a connection, which is global then: which one, and the connection.
+/// The first of these seeds to which the node under test gets a connection, which is global then: which one, and the
+/// connection.
 pub(super) fn seed(t: &mut Test<'_>, listeners: &[&Listener], names: &[String]) -> Step<(usize, Peer)> {
     // It may wait for twice 2.4 seconds before it tries again.
     let until = Instant::now() + t.patience.max(Duration::from_secs(8));

@@ -380,7 +380,8 @@ fn authenticates_as(t: &mut Test<'_>, spoil: fn(&str) -> String) -> Step {
     Ok(())
 }
 
-/// A handshake between two sides that announce that they bind tokens to TLS; with a token of the suite that is bound, or not.
+/// A handshake between two sides that announce that they bind tokens to TLS; with a token of the suite that is bound, or
+/// not.
 fn bound(t: &mut Test<'_>, part: Part) -> Step {
     let certificates = t.certificates()?;
     let mut peer = on(t, Network::Shared)?;

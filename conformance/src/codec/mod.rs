@@ -1,5 +1,5 @@
-//! A program that answers the questions of [`vectors`](crate::vectors): right, made with `aemp-proto`, as an example of the protocol;
-//! or wrong in one way, to show that the suite finds that.
+//! A program that answers the questions of [`vectors`](crate::vectors): right, made with `aemp-proto`, as an example of the
+//! protocol; or wrong in one way, to show that the suite finds that.
 
 mod answers;
 mod convert;

@@ -23,8 +23,8 @@ const STARTING: Duration = Duration::from_secs(20);
 /// An address with a port that is free.
 const ANYWHERE: &str = "127.0.0.1:0";
 
-/// Reads the first line of standard input, starts a node with `command` that is made wrong by `fault`, and stands in front of it until standard
-/// input ends.
+/// Reads the first line of standard input, starts a node with `command` that is made wrong by `fault`, and stands in front
+/// of it until standard input ends.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The lines that pass through the front. What a fault changes in them is hidden from both sides: the front knows the secret, so it can prove
-//! to each side what that side wants to see proven.
+//! The lines that pass through the front. What a fault changes in them is hidden from both sides: the front knows the
+//! secret, so it can prove to each side what that side wants to see proven.
 
 use aemp_proto::auth::{Method, Secret, Transcript};
 use aemp_proto::line::{Authentication, MAX_LINE};

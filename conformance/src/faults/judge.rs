@@ -1,4 +1,5 @@
-//! What the front makes of certificates in the place of the node: what a right node would, but for the one thing that is wrong.
+//! What the front makes of certificates in the place of the node: what a right node would, but for the one thing that is
+//! wrong.
 
 use std::path::PathBuf;
 use std::sync::Arc;

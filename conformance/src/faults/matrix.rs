@@ -93,7 +93,8 @@ impl Matrix {
         }
     }
 
-    /// For each case and verdict one fault that brings it there: that which does so with the fewest others, as it says most about the case.
+    /// For each case and verdict one fault that brings it there: that which does so with the fewest others, as it says most
+    /// about the case.
     #[must_use]
     pub fn each_case_once(&self) -> Self {
         let mut by_size: Vec<_> = self.rows.iter().collect();

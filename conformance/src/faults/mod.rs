@@ -1,9 +1,9 @@
 //! Deliberately wrong nodes, which show that the suite can fail.
 //!
-//! A wrong node is a right one with a front before it: `aemp-conformance wrong --fault NAME -- CMD…` starts CMD, stands between it and everyone else, and
-//! spoils what passes in one way that has a name. It knows the secret, so it can change what is proven by it. TLS passes as it is, unless the fault is
-//! one of TLS: then it ends in the front, which has the certificate of the node and its key. So any node can be made wrong, and the code of none has
-//! switches for that.
+//! A wrong node is a right one with a front before it: `aemp-conformance wrong --fault NAME -- CMD…` starts CMD, stands
+//! between it and everyone else, and spoils what passes in one way that has a name. It knows the secret, so it can change
+//! what is proven by it. TLS passes as it is, unless the fault is one of TLS: then it ends in the front, which has the
+//! certificate of the node and its key. So any node can be made wrong, and the code of none has switches for that.
 
 mod catalogue;
 mod front;
@@ -129,7 +129,8 @@ pub enum Ends {
 /// What is wrong with data connections behind their handshake.
 #[derive(Default)]
 pub(crate) struct Streams {
-    /// Changes octets to the node as they come in one read; first those that came with the authentication line, which may be none.
+    /// Changes octets to the node as they come in one read; first those that came with the authentication line, which may be
+    /// none.
     pub(crate) octets_in: Option<OnOctets>,
     /// Changes octets from the node in the same way.
     pub(crate) octets_out: Option<OnOctets>,

@@ -104,7 +104,8 @@ pub(super) struct Securing {
 }
 
 impl Securing {
-    /// For a node that runs as `start` says; none if that has no TLS. The node binds no names then: it sees its own certificate only.
+    /// For a node that runs as `start` says; none if that has no TLS. The node binds no names then: it sees its own
+    /// certificate only.
     pub(super) fn new(wrong: Secures, start: &mut Start) -> Step<Option<Self>> {
         let Some(file) = &start.certificate else { return Ok(None) };
         let own = Identity::read(file)?;

@@ -29,7 +29,8 @@ impl Trial {
     /// The least that a case waits with a wrong node when it is tried for the first time.
     const SHORT: Duration = Duration::from_millis(500);
 
-    /// A case that came to this with a right node: what passed soon there need not wait long when it is tried for the first time.
+    /// A case that came to this with a right node: what passed soon there need not wait long when it is tried for the first
+    /// time.
     pub fn new(entry: &'static Entry, planned: Planned, right: &Outcome) -> Self {
         let patience = Self::SHORT.max(3 * Duration::from_millis(right.took));
         Trial { entry, planned, patience, right: right.verdict }

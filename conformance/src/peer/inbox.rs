@@ -110,7 +110,8 @@ impl Peer {
         }
     }
 
-    /// The first packet that fits, among those that came before and those that come; the others are kept. `what` describes it.
+    /// The first packet that fits, among those that came before and those that come; the others are kept. `what` describes
+    /// it.
     pub fn find(&mut self, what: &str, fits: impl Fn(&Message) -> bool) -> Step<Message> {
         self.find_before(Instant::now() + self.patience, what, fits)
     }
@@ -172,7 +173,8 @@ impl Peer {
         Ok(found.elements[2..].to_vec())
     }
 
-    /// Takes all packets that came before an echo out of the inbox: what a node sends because of what was sent to it, up to now.
+    /// Takes all packets that came before an echo out of the inbox: what a node sends because of what was sent to it, up to
+    /// now.
     pub fn until_echo(&mut self) -> Step<Vec<Message>> {
         self.probe()?;
         Ok(self.inbox.drain(..).collect())

@@ -129,8 +129,8 @@ impl Peer {
         }
     }
 
-    /// Sends octets one by one, so that each may arrive in a read of its own. Returns the longest time from one to the next, which a machine
-    /// with much to do makes longer than the pause.
+    /// Sends octets one by one, so that each may arrive in a read of its own. Returns the longest time from one to the next,
+    /// which a machine with much to do makes longer than the pause.
     pub fn send_slowly(&mut self, octets: &[u8], pause: Duration, meaning: &str) -> Duration {
         self.log.add(self.number, Direction::Sent, octets, format!("{meaning}, octet by octet"));
         let mut longest = Duration::ZERO;
@@ -192,7 +192,8 @@ impl Peer {
         self.stream.was_told_of_the_end()
     }
 
-    /// Puts another stream, such as TLS over the present one, in the place of the stream. What was read already is handed over.
+    /// Puts another stream, such as TLS over the present one, in the place of the stream. What was read already is handed
+    /// over.
     pub fn replace_stream(&mut self, with: impl FnOnce(Box<dyn Stream>, Vec<u8>) -> Step<Box<dyn Stream>>) -> Step {
         let stream = std::mem::replace(&mut self.stream, Box::new(stream::Ended));
         self.stream = with(stream, std::mem::take(&mut self.input))?;
@@ -254,7 +255,8 @@ impl Peer {
             .ok_or_else(|| Failure::Suite("a method that needs a secret, without one".into()))
     }
 
-    /// The last line of a transcript whose receiver has these lines; with the exporter of TLS behind it where that belongs to the transcript [AUTH-27].
+    /// The last line of a transcript whose receiver has these lines; with the exporter of TLS behind it where that belongs
+    /// to the transcript [AUTH-27].
     fn last_line(&self, receiver: &[Vec<u8>; 2]) -> Vec<u8> {
         let announced = self.greeting.as_ref().is_some_and(|greeting| greeting.says("exporter"))
             && self.greets.keys.iter().any(|key| key == "exporter=1");

@@ -1,9 +1,11 @@
 //! Text as nodes of the reference write it in cbor: as byte strings, keys of maps included.
 
-/// A packet in cbor with each text string written as the byte string that stands for it: one octet for a character (`VALUE-5`).
+/// A packet in cbor with each text string written as the byte string that stands for it: one octet for a character
+/// (`VALUE-5`).
 ///
-/// Text with characters above U+00FF has no such byte string and stays as it is, as in the reference. `packet` must be well-formed and without
-/// indefinite lengths, as [`Framing::encode`](aemp_proto::framing::Framing::encode) writes it; what stands behind anything else is copied.
+/// Text with characters above U+00FF has no such byte string and stays as it is, as in the reference. `packet` must be
+/// well-formed and without indefinite lengths, as [`Framing::encode`](aemp_proto::framing::Framing::encode) writes it; what
+/// stands behind anything else is copied.
 pub(super) fn with_octets(packet: &[u8]) -> Vec<u8> {
     const BYTES: u8 = 2;
     const TEXT: u8 = 3;

@@ -1,4 +1,5 @@
-//! The suite's side of TLS: it presents what it is told to, takes whatever certificate comes, and keeps it for the case to look at.
+//! The suite's side of TLS: it presents what it is told to, takes whatever certificate comes, and keeps it for the case to
+//! look at.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -29,7 +30,8 @@ impl Peer {
         self.greets.nonce.insert(0, lead);
     }
 
-    /// The TLS handshake, behind the greetings. The inner error says how it failed; then the stream is read on until its end.
+    /// The TLS handshake, behind the greetings. The inner error says how it failed; then the stream is read on until its
+    /// end.
     pub fn secure(&mut self, part: Part, identity: Option<&Identity>, versions: Versions) -> Step<Result<Secured, String>> {
         self.secure_behind(Vec::new(), part, identity, versions)
     }

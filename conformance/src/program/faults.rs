@@ -141,7 +141,8 @@ fn read(path: &Path) -> Result<Matrix, Stop> {
 /// How many faults a case is tried with: some meet what they spoil by chance.
 const FAULTS_FOR_A_CASE: usize = 3;
 
-/// Tries each case with a fault that brings it to a verdict; if that does not, with another one. Says which cases none has brought there; true: none.
+/// Tries each case with a fault that brings it to a verdict; if that does not, with another one. Says which cases none has
+/// brought there; true: none.
 fn each_once(known: &Matrix, find: impl Fn(&Matrix) -> Matrix) -> bool {
     let pairs = |matrix: &Matrix| -> BTreeSet<(Verdict, String)> {
         let of = |verdict| matrix.cases(verdict).into_iter().map(move |case| (verdict, case.to_owned())).collect::<Vec<_>>();

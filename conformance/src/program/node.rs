@@ -77,7 +77,8 @@ impl Node {
         Ok(Source::Running { subject: Arc::new(subject), secret })
     }
 
-    /// The address behind a name at which somebody listens, and the first line that is said there: a host may have several addresses.
+    /// The address behind a name at which somebody listens, and the first line that is said there: a host may have several
+    /// addresses.
     fn reached(&self, name: &str) -> Result<(SocketAddr, String), Stop> {
         let found = name.to_socket_addrs().map_err(|error| Stop(format!("--connect {name}: no such HOST:PORT: {error}")))?;
         let mut refused = "the host has no address".to_owned();
@@ -134,8 +135,8 @@ impl Node {
     }
 }
 
-/// The first line that is said on a connection, as far as it comes in time and is of a length that a greeting may have. What is wrong with it,
-/// the cases find.
+/// The first line that is said on a connection, as far as it comes in time and is of a length that a greeting may have. What
+/// is wrong with it, the cases find.
 fn first_line(stream: TcpStream, patience: Duration) -> String {
     let mut line = String::new();
     if stream.set_read_timeout(Some(patience)).is_ok() {

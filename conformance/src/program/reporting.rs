@@ -72,7 +72,8 @@ impl Reporting {
         all
     }
 
-    /// What is expected to fail. Finds out also whether the reports can be written, for that is known before the cases have taken their time.
+    /// What is expected to fail. Finds out also whether the reports can be written, for that is known before the cases have
+    /// taken their time.
     pub(super) fn prepare(&self) -> Result<Expected, Stop> {
         for path in [&self.json, &self.junit, &self.html].into_iter().flatten() {
             let opened = OpenOptions::new().append(true).create(true).open(path);

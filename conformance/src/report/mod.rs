@@ -41,8 +41,8 @@ impl Results {
         counts
     }
 
-    /// What nobody expected: failures that are not in the list of expected ones, passes that are, faults of the suite, and cases that do not
-    /// come to the same verdict each time.
+    /// What nobody expected: failures that are not in the list of expected ones, passes that are, faults of the suite, and
+    /// cases that do not come to the same verdict each time.
     pub fn unexpected(&self) -> Vec<&Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.is_unexpected()).collect()
     }

@@ -27,8 +27,8 @@ pub fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What is wrong with an outcome, at length: the sentence, what was expected, what came, and what passed. Sentences are broken into lines of
-/// `width` characters, if there is one.
+/// What is wrong with an outcome, at length: the sentence, what was expected, what came, and what passed. Sentences are
+/// broken into lines of `width` characters, if there is one.
 pub fn describe(outcome: &Outcome, width: Option<usize>) -> String {
     let mut text = format!("{}: {}\n", word(outcome.verdict), outcome.name());
     paragraph(&mut text, "  ", &outcome.about, width);
@@ -92,7 +92,8 @@ fn entry(text: &mut String, entry: &Entry, width: Option<usize>) {
     }
 }
 
-/// Lines that begin under each other, behind what stands before the first. Words longer than a line are left whole, for whoever copies them.
+/// Lines that begin under each other, behind what stands before the first. Words longer than a line are left whole, for
+/// whoever copies them.
 fn paragraph(text: &mut String, before: &str, words: &str, width: Option<usize>) {
     let indent = before.chars().count();
     let width = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(NARROW));

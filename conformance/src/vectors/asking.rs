@@ -59,7 +59,8 @@ pub fn lines(cases: &[Case]) -> Vec<String> {
 /// An answer as a line, and what it says.
 pub type Answer = (String, Json);
 
-/// What comes of a case, when its questions are answered so. Instead of an answer there may be what came, and why it is none.
+/// What comes of a case, when its questions are answered so. Instead of an answer there may be what came, and why it is
+/// none.
 pub fn judged(case: &Case, mut answer: impl FnMut(&Question) -> Result<Answer, (Failure, String)>) -> Outcome {
     let mut outcome = case.outcome();
     for question in &case.questions {

@@ -25,7 +25,8 @@ pub(super) const FILES: &[(&str, &str)] = files!(
 /// Makes the cases of one vector: what they have in common is begun.
 type Ask = fn(&mut Case, &Json, &mut Cuts) -> Result<Vec<Case>, String>;
 
-/// How a file is asked for. `node` and `global` are about what a node does over time, not about one input: live nodes show that.
+/// How a file is asked for. `node` and `global` are about what a node does over time, not about one input: live nodes show
+/// that.
 fn asks(file: &str) -> Option<Ask> {
     Some(match file {
         "lines" => lines,

@@ -1,5 +1,5 @@
-//! Parts of an implementation, tested without sockets: the vectors of `spec/vectors`, and some cases of the suite's own, as questions
-//! to a program. `PROTOCOL.md`, part 1, describes the lines.
+//! Parts of an implementation, tested without sockets: the vectors of `spec/vectors`, and some cases of the suite's own, as
+//! questions to a program. `PROTOCOL.md`, part 1, describes the lines.
 //!
 //! | module | |
 //! |---|---|
@@ -45,8 +45,8 @@ pub fn values(names: &[&str]) -> Vec<Value> {
     writing::elements(names)
 }
 
-/// The streams in a framing that fit into a live connection: for each its name, its octets, and the requirement that it breaks, if it is to be refused.
-/// What is large, depends on limits, is not complete, or is open, is left out.
+/// The streams in a framing that fit into a live connection: for each its name, its octets, and the requirement that it
+/// breaks, if it is to be refused. What is large, depends on limits, is not complete, or is open, is left out.
 pub fn streams(framing: Framing) -> Vec<Stream> {
     files::streams(framing)
 }

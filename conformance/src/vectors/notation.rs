@@ -189,8 +189,8 @@ pub fn same(left: &Value, right: &Value) -> bool {
     })
 }
 
-/// Whether two values are the same but for what the specification leaves free: the digits of a float in a text or a key, and the
-/// sign of a zero.
+/// Whether two values are the same but for what the specification leaves free: the digits of a float in a text or a key, and
+/// the sign of a zero.
 pub fn alike(left: &Value, right: &Value) -> bool {
     let float = |text: &str| text.parse::<f64>().ok();
     compare(left, right, &|left, right| match (left, right) {

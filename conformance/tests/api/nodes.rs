@@ -28,7 +28,8 @@ fn port(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ports").join(path).to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// What the suite says about a program: how many cases pass, and how many it does not implement. It must find nothing wrong that is not expected.
+/// What the suite says about a program: how many cases pass, and how many it does not implement. It must find nothing wrong
+/// that is not expected.
 #[derive(Debug, PartialEq)]
 struct Said {
     passed: usize,

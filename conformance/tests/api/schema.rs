@@ -1,4 +1,5 @@
-//! `protocol.schema.json` fits the lines that really pass. Needs `jsonschema` for Python, which `.ci/run` installs; elsewhere nothing is tested without.
+//! `protocol.schema.json` fits the lines that really pass. Needs `jsonschema` for Python, which `.ci/run` installs;
+//! elsewhere nothing is tested without.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -7,7 +8,8 @@ use aemp_conformance::subject::{Limits, Start};
 use aemp_conformance::{codec, vectors};
 use serde_json::{Value as Json, json};
 
-/// Reads lines, each the name of a definition and what it describes, and writes what does not fit; with `!` in front, what does.
+/// Reads lines, each the name of a definition and what it describes, and writes what does not fit; with `!` in front, what
+/// does.
 const SCRIPT: &str = r##"
 import json, sys
 import jsonschema

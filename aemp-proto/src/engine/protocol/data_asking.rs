@@ -20,8 +20,8 @@ use crate::value::Value;
 
 impl Core {
     /// Takes data connections that other nodes ask for under this name. The owner of the node gets each one
-    /// ([`Engine::hand_over`](crate::engine::Engine::hand_over)). Returns false if they are taken already. In secure mode nobody can ask
-    /// for any (`NODE-9`).
+    /// ([`Engine::hand_over`](crate::engine::Engine::hand_over)). Returns false if they are taken already. In secure mode
+    /// nobody can ask for any (`NODE-9`).
     pub fn data_accept(&mut self, function: &str) -> bool {
         self.data.add_function(function)
     }
@@ -31,10 +31,11 @@ impl Core {
         self.data.remove_function(function)
     }
 
-    /// Asks for a data connection to a function of another node, with these arguments. It is opened from whichever side can, and given
-    /// to the owner of the node ([`Engine::hand_over`](crate::engine::Engine::hand_over)). If there is none within the time, or there
-    /// can be none, the host is told with [`fired`](crate::engine::Host::fired), for the port `owner`. One of the two always happens,
-    /// unless that port ends before; the token is [released](Self::poll_released) if it is not used.
+    /// Asks for a data connection to a function of another node, with these arguments. It is opened from whichever side can,
+    /// and given to the owner of the node ([`Engine::hand_over`](crate::engine::Engine::hand_over)). If there is none within
+    /// the time, or there can be none, the host is told with [`fired`](crate::engine::Host::fired), for the port `owner`.
+    /// One of the two always happens, unless that port ends before; the token is [released](Self::poll_released) if it is
+    /// not used.
     ///
     /// `random` must be new for each and come from the operating system (`DATA-10`).
     ///

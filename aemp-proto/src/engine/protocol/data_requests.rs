@@ -133,8 +133,8 @@ impl Core {
         }
     }
 
-    /// A message has come to a port that waits for a data connection: if the other node has sent it, that node knows now what to expect
-    /// (`DATA-20`).
+    /// A message has come to a port that waits for a data connection: if the other node has sent it, that node knows now
+    /// what to expect (`DATA-20`).
     pub(in crate::engine) fn data_echoed(&mut self, port: PortKey, source: &NodeId) {
         let echo = self.ports.get_mut(port).and_then(|port| port.held.as_mut()).map(|held| &mut held.echo);
         if let Some(key) = echo.and_then(|echo| echo.take_if(|key| key.0 == *source)) {
@@ -160,7 +160,8 @@ impl Core {
         Some(wanted)
     }
 
-    /// The connection to a node is lost: nothing is expected from it any more (`DATA-19`). What was asked of it ends by its watch.
+    /// The connection to a node is lost: nothing is expected from it any more (`DATA-19`). What was asked of it ends by its
+    /// watch.
     pub(in crate::engine) fn data_lost(&mut self, node: &NodeId) {
         let of_node: Vec<_> = self.data.of_node(node).cloned().collect();
         for key in of_node {

@@ -156,20 +156,22 @@ impl Core {
         self.global.master()
     }
 
-    /// Sets an entry of the database. It is there until it is removed, or this node goes. The last one on this node who sets a key owns
-    /// the entry. If another node has set it, too, the one whose global has the lowest ID wins, and there the lowest slave.
+    /// Sets an entry of the database. It is there until it is removed, or this node goes. The last one on this node who sets
+    /// a key owns the entry. If another node has set it, too, the one whose global has the lowest ID wins, and there the
+    /// lowest slave.
     ///
     /// # Errors
     ///
-    /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every receiver takes in
-    /// a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
+    /// When the name of the family is not allowed, the key is empty, key and value are larger than half of what every
+    /// receiver takes in a packet, or this node has set as much as it may (`DB-2`, `DB-28`, `DB-30`).
     pub fn db_set<T: Serialize + ?Sized>(&mut self, family: &str, key: &str, value: &T) -> Result<DbEntry, DbError> {
         let entry = self.set_entry(family, key, value)?;
         self.unregister(family, key);
         Ok(entry)
     }
 
-    /// Sets an entry under the ID of a port. The entry goes when the port ends, unless [`db_set`](Self::db_set) has set it since.
+    /// Sets an entry under the ID of a port. The entry goes when the port ends, unless [`db_set`](Self::db_set) has set it
+    /// since.
     ///
     /// # Errors
     ///
@@ -205,8 +207,8 @@ impl Core {
         self.tell_global(|global| global.delete(family, keys));
     }
 
-    /// Asks a question about a family. The host gets the [answer](crate::engine::Host::answered) once there is a master, unless the
-    /// port has ended by then.
+    /// Asks a question about a family. The host gets the [answer](crate::engine::Host::answered) once there is a master,
+    /// unless the port has ended by then.
     ///
     /// # Errors
     ///

@@ -147,8 +147,8 @@ fn port_id(elements: &mut Elements<'_>) -> Option<PortId> {
     elements.name()?.parse().ok()
 }
 
-/// Whether a node may have us send something there: in secure mode only to itself, and never a request to another node, ourselves included, since
-/// that would come with our authority (`NODE-10`).
+/// Whether a node may have us send something there: in secure mode only to itself, and never a request to another node,
+/// ourselves included, since that would come with our authority (`NODE-10`).
 fn may_send(core: &Core, to: &PortId, asker: Option<&NodeId>) -> bool {
     match asker {
         Some(asker) if core.config.secure => to.node() == asker,

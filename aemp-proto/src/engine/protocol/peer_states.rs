@@ -39,8 +39,8 @@ impl Core {
         }
     }
 
-    /// Notes because of which peer a node is wanted now; false if too many are (`FIND-10`): the node's own programs have a part of the room for
-    /// themselves (`FIND-11`).
+    /// Notes because of which peer a node is wanted now; false if too many are (`FIND-10`): the node's own programs have a
+    /// part of the room for themselves (`FIND-11`).
     fn note_cause(&mut self, index: usize) -> bool {
         let Some(cause) = self.acting_for.filter(|cause| *cause != index) else { return true };
         let room = self.config.connecting.min(self.config.database.searched);
@@ -129,14 +129,14 @@ impl Core {
         }
     }
 
-    /// Returns whether less waits for a node than the [low-water mark](crate::engine::NodeConfig::ready). A program that sends much should
-    /// wait for that with [`when_drained`](Self::when_drained).
+    /// Returns whether less waits for a node than the [low-water mark](crate::engine::NodeConfig::ready). A program that
+    /// sends much should wait for that with [`when_drained`](Self::when_drained).
     pub fn is_drained(&self, node: &NodeId) -> bool {
         self.known_peer(node).is_none_or(|index| self.peers[index].waiting() < self.config.ready)
     }
 
-    /// Has the host [resume](crate::engine::Host::resume) some work when less waits for a node than the low-water mark, or nothing does
-    /// since it is lost, unless the port has ended by then.
+    /// Has the host [resume](crate::engine::Host::resume) some work when less waits for a node than the low-water mark, or
+    /// nothing does since it is lost, unless the port has ended by then.
     pub fn when_drained(&mut self, node: &NodeId, port: Option<PortKey>, token: Token) {
         let ready = self.config.ready;
         match self.known_peer(node) {
@@ -146,8 +146,9 @@ impl Core {
         }
     }
 
-    /// Handles nothing more of what a node sends, after the present packet, until it was resumed as often as paused. What it sends
-    /// meanwhile waits there, in order, and the node counts as alive. The pause holds across connections. The own node cannot be paused.
+    /// Handles nothing more of what a node sends, after the present packet, until it was resumed as often as paused. What it
+    /// sends meanwhile waits there, in order, and the node counts as alive. The pause holds across connections. The own node
+    /// cannot be paused.
     pub fn pause_peer(&mut self, node: &NodeId) {
         if *node != self.id {
             let index = self.peer(node);
@@ -183,7 +184,8 @@ impl Core {
         self.by_node.get(node).copied()
     }
 
-    /// The connection to a node is lost, or cannot be made: what waits is dropped and all watches fire (`MON-8`, `MON-9`, `PEER-4`).
+    /// The connection to a node is lost, or cannot be made: what waits is dropped and all watches fire (`MON-8`, `MON-9`,
+    /// `PEER-4`).
     pub(in crate::engine) fn lose_peer(&mut self, index: usize, text: &str) {
         let state = self.set_state(index, PeerState::Lost);
         let peer = &mut self.peers[index];

@@ -18,8 +18,8 @@ impl Core {
         self.ports.make_unnamed()
     }
 
-    /// Makes a port of this name. Returns `None` if there is one, or if the name is empty, has more than 256 bytes (`LIMIT-9`), or has
-    /// the form of a generated one.
+    /// Makes a port of this name. Returns `None` if there is one, or if the name is empty, has more than 256 bytes
+    /// (`LIMIT-9`), or has the form of a generated one.
     pub fn make_named_port(&mut self, name: &str) -> Option<PortKey> {
         self.ports.make(name)
     }

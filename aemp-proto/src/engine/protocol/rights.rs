@@ -17,7 +17,8 @@ impl Core {
         peer.restricted = (!rights.are_all()).then(|| Box::new(Restricted { rights, known: Default::default() }));
     }
 
-    /// Whether a peer has a right for a name; if not, the operator hears of it. We ourselves, who are no peer, may do everything.
+    /// Whether a peer has a right for a name; if not, the operator hears of it. We ourselves, who are no peer, may do
+    /// everything.
     pub(in crate::engine) fn may(&mut self, peer: Option<usize>, right: Right, denied: Denied, name: &str) -> bool {
         let Some(peer) = peer.map(|index| &self.peers[index]) else { return true };
         let may = peer.restricted.as_ref().is_none_or(|restricted| restricted.rights.may(right, name));

@@ -24,7 +24,8 @@ impl Core {
         self.steps.len() + self.batch.steps.len()
     }
 
-    /// Does what has gathered, but not what gathers meanwhile, until so much work is done: connections get their turn in between.
+    /// Does what has gathered, but not what gathers meanwhile, until so much work is done: connections get their turn in
+    /// between.
     pub(in crate::engine) fn run_steps(&mut self, host: &mut impl Host, budget: u64) {
         let mut batch = core::mem::take(&mut self.batch);
         if batch.steps.is_empty() {
@@ -116,8 +117,8 @@ impl Core {
         host.deliver(self, port, source, elements);
     }
 
-    /// Fires all monitors that a loss fires; those that were set since are of the same run. What is sent because of it is of the next one,
-    /// whichever monitor fires first: whoever is told may send again at once (`PEER-4`).
+    /// Fires all monitors that a loss fires; those that were set since are of the same run. What is sent because of it is of
+    /// the next one, whichever monitor fires first: whoever is told may send again at once (`PEER-4`).
     fn tell_loss(&mut self, host: &mut impl Host, index: usize, monitors: Vec<Monitor>, reasons: &Reasons) {
         let mut late = Vec::new();
         let peer = &mut self.peers[index];

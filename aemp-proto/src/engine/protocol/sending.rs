@@ -46,8 +46,8 @@ impl Core {
         self.known_peer(node).map_or_else(|| self.send_limits(), |index| self.limits_of(index))
     }
 
-    /// Sends a message: a tuple, a sequence, an enum, or a single element. It never blocks: what cannot be sent at once waits, and when it
-    /// is lost, the monitors on the port and on its node fire.
+    /// Sends a message: a tuple, a sequence, an enum, or a single element. It never blocks: what cannot be sent at once
+    /// waits, and when it is lost, the monitors on the port and on its node fire.
     ///
     /// # Errors
     ///

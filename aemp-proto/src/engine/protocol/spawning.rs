@@ -16,14 +16,15 @@ use crate::framing::{Elements, EncodeError, Framing, Packet};
 use crate::names::{LONGEST, NodeId, PortId};
 
 impl Core {
-    /// Registers a function, which others may then use as `access` says. A function that is registered under the same name later takes
-    /// its place and has the same ID. Returns `None` if the name has more than 256 bytes (`LIMIT-9`): nobody could ask for it.
+    /// Registers a function, which others may then use as `access` says. A function that is registered under the same name
+    /// later takes its place and has the same ID. Returns `None` if the name has more than 256 bytes (`LIMIT-9`): nobody
+    /// could ask for it.
     pub fn register_function(&mut self, name: &str, access: Access) -> Option<FunctionId> {
         (name.len() <= LONGEST).then(|| self.functions.insert(name, access))
     }
 
-    /// Makes a port on a node, and runs the function of that name there, for that port. There is no visible effect before this returns
-    /// (`SPAWN-1`). What goes wrong shows to those who monitor the port.
+    /// Makes a port on a node, and runs the function of that name there, for that port. There is no visible effect before
+    /// this returns (`SPAWN-1`). What goes wrong shows to those who monitor the port.
     ///
     /// # Errors
     ///
@@ -65,7 +66,8 @@ impl Core {
         Ok(node.port(&name))
     }
 
-    /// Makes a port that a peer spawns; none if the name is taken, or the peer has spawned as many as it may (`SPAWN-3`, `SPAWN-5`).
+    /// Makes a port that a peer spawns; none if the name is taken, or the peer has spawned as many as it may (`SPAWN-3`,
+    /// `SPAWN-5`).
     pub(in crate::engine) fn make_spawned(&mut self, name: &str, source: &NodeId) -> Option<PortKey> {
         let config = &self.config;
         if self.spawned_ports.of(source) >= config.spawned_by_peer || self.spawned_ports.len() >= config.spawned {

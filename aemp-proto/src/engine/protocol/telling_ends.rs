@@ -1,4 +1,5 @@
-//! Telling peers of the ends of ports, and forgetting what lost peers have monitored: in portions, since there may be a million of each.
+//! Telling peers of the ends of ports, and forgetting what lost peers have monitored: in portions, since there may be a
+//! million of each.
 
 use alloc::boxed::Box;
 
@@ -12,8 +13,8 @@ impl Core {
         self.work.saturating_add(self.config.turn_budget)
     }
 
-    /// Tells peers that a port has ended, once for each time that they have asked (`MON-1`). What is more than a portion is told in a later
-    /// step.
+    /// Tells peers that a port has ended, once for each time that they have asked (`MON-1`). What is more than a portion is
+    /// told in a later step.
     pub(in crate::engine) fn tell_end(&mut self, mut telling: Telling) {
         let end = self.portion_end();
         while let Some(mut entry) = telling.peers.first_entry() {

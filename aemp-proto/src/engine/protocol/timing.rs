@@ -18,7 +18,8 @@ impl Core {
         (self.unix + self.now).as_secs_f64()
     }
 
-    /// Has the host [resume](crate::engine::Host::resume) some work after what goes on now, unless the port has ended by then.
+    /// Has the host [resume](crate::engine::Host::resume) some work after what goes on now, unless the port has ended by
+    /// then.
     pub fn defer(&mut self, port: Option<PortKey>, token: Token) {
         self.steps.push_back(Step::Run(port, token));
     }

@@ -36,7 +36,8 @@ pub struct DataConnection {
 pub enum DataTaker {
     /// Whoever asked for it: the port that [`data_connect`](crate::actor::Context::data_connect) gave.
     Asked(PortId),
-    /// A function of this node that takes data connections ([`data_accept`](crate::actor::Context::data_accept)), for another node.
+    /// A function of this node that takes data connections ([`data_accept`](crate::actor::Context::data_accept)), for
+    /// another node.
     Function {
         /// The function.
         name: String,

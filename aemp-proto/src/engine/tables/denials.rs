@@ -14,7 +14,8 @@ pub enum Denied {
     Call,
     /// To spawn a port with a function.
     Spawn,
-    /// To spawn one more port: it, or all nodes together, have as many as they may ([`spawned`](crate::engine::NodeConfig::spawned)).
+    /// To spawn one more port: it, or all nodes together, have as many as they may
+    /// ([`spawned`](crate::engine::NodeConfig::spawned)).
     TooManySpawned,
     /// To send something to a port, or to have it sent there.
     Send,
@@ -26,7 +27,8 @@ pub enum Denied {
     Set,
     /// To get a data connection to a function.
     Stream,
-    /// To have one more node searched: too many are because of it, or of all peers ([`connecting_of_peer`](crate::engine::NodeConfig::connecting_of_peer)).
+    /// To have one more node searched: too many are because of it, or of all peers
+    /// ([`connecting_of_peer`](crate::engine::NodeConfig::connecting_of_peer)).
     Search,
 }
 

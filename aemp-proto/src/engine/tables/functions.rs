@@ -8,8 +8,8 @@ use crate::names::NodeId;
 
 /// How a registered function may be used (`NODE-7`, `NODE-16`).
 ///
-/// Give each function what it needs, and no more. A port that was spawned stays until something ends it, so a function that does its work at once
-/// and makes no port should only be callable.
+/// Give each function what it needs, and no more. A port that was spawned stays until something ends it, so a function that
+/// does its work at once and makes no port should only be callable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
     call: bool,

@@ -9,8 +9,8 @@ use crate::names::{NodeId, PortId};
 
 /// Names a port within its node. No two ports of a node ever have the same key.
 ///
-/// A host that keeps something for each port can use [`slot`](Self::slot) as an index: slots are small numbers and are used again when a
-/// port ends. The key also counts how often the slot was used, so compare whole keys before you trust an entry.
+/// A host that keeps something for each port can use [`slot`](Self::slot) as an index: slots are small numbers and are used
+/// again when a port ends. The key also counts how often the slot was used, so compare whole keys before you trust an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortKey(u64);
 
@@ -40,8 +40,8 @@ impl PortKey {
     }
 }
 
-/// A number by which a host knows its own piece of work: a task, a callback, a timer. The engine keeps it and hands it back; the
-/// number means nothing to the engine.
+/// A number by which a host knows its own piece of work: a task, a callback, a timer. The engine keeps it and hands it back;
+/// the number means nothing to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
@@ -124,5 +124,6 @@ pub enum Released {
     View(FamilyWatch),
 }
 
-/// Names a data connection: the node at the other end, and the ID. The same ID of another node names another connection (`DATA-3`).
+/// Names a data connection: the node at the other end, and the ID. The same ID of another node names another connection
+/// (`DATA-3`).
 pub(in crate::engine) type DataKey = (NodeId, Box<str>);

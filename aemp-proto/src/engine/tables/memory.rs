@@ -2,8 +2,8 @@
 
 /// How many octets a node holds, or may hold, for its peers.
 ///
-/// What is counted is the memory that is allocated, within a factor of about 1.5. The node's own programs count only where they send more than goes
-/// out: what waits for others is in [`queues`](Self::queues).
+/// What is counted is the memory that is allocated, within a factor of about 1.5. The node's own programs count only where
+/// they send more than goes out: what waits for others is in [`queues`](Self::queues).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// What waits to be sent. A peer for which much waits reads too slowly, or is sent too much.
@@ -31,7 +31,8 @@ pub enum MemoryKind {
 }
 
 impl Memory {
-    /// The shares of a ceiling for all together: three eighths for the database, a quarter each for queues and for packets, an eighth for tables.
+    /// The shares of a ceiling for all together: three eighths for the database, a quarter each for queues and for packets,
+    /// an eighth for tables.
     ///
     /// ```
     /// use aemp_proto::engine::Memory;

@@ -126,7 +126,8 @@ pub(in crate::engine) struct Observers {
 
 /// How often a peer has asked to be told of the end of a port.
 pub(in crate::engine) struct Asked {
-    /// Over which connection: what was asked over an earlier one, or by another node that had the place, is forgotten (`MON-9`).
+    /// Over which connection: what was asked over an earlier one, or by another node that had the place, is forgotten
+    /// (`MON-9`).
     pub(in crate::engine) run: u64,
     pub(in crate::engine) times: usize,
 }

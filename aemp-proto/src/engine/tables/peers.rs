@@ -69,7 +69,8 @@ pub(in crate::engine) struct Up {
     /// What one packet to it may cost.
     pub(in crate::engine) limits: Limits,
     pub(in crate::engine) output: Output,
-    /// What of the output is a part of the database or stands before it: it goes out once a connection, and does not count as too much.
+    /// What of the output is a part of the database or stands before it: it goes out once a connection, and does not count
+    /// as too much.
     pub(in crate::engine) part: usize,
     /// The owner has been told that there is output.
     pub(in crate::engine) told: bool,

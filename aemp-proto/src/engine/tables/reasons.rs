@@ -13,8 +13,8 @@ use crate::framing::{DecodeError, EncodeError, Framing, Limits};
 use crate::names::{NodeId, PortId};
 use crate::value::Value;
 
-/// Why a port ended: any values; none if it ended normally. By custom the first one is a word that says which kind of end it was.
-/// Cheap to clone, however large they are.
+/// Why a port ended: any values; none if it ended normally. By custom the first one is a word that says which kind of end it
+/// was. Cheap to clone, however large they are.
 #[derive(Clone, PartialEq, Default)]
 pub struct Reasons(Arc<Vec<Value>>);
 
@@ -63,13 +63,14 @@ impl Reasons {
         &self.0
     }
 
-    /// The first reason as a text, which by custom says what kind of end it was: `transport_error`, `no_such_port`, `die`, `unhandled_message`,
-    /// or a word of your own. `None` for a normal end, and where it is no text.
+    /// The first reason as a text, which by custom says what kind of end it was: `transport_error`, `no_such_port`, `die`,
+    /// `unhandled_message`, or a word of your own. `None` for a normal end, and where it is no text.
     pub fn kind(&self) -> Option<Cow<'_, str>> {
         self.0.first()?.text()
     }
 
-    /// The last reason as a text, which by custom tells people what happened. `None` for a normal end, and where it is no text.
+    /// The last reason as a text, which by custom tells people what happened. `None` for a normal end, and where it is no
+    /// text.
     pub fn message(&self) -> Option<Cow<'_, str>> {
         self.0.last()?.text()
     }

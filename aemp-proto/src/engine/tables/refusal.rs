@@ -18,7 +18,8 @@ pub enum Refusal {
     WrongToken,
     /// The other side broke the protocol.
     Misbehaved,
-    /// The other side has the ID of this node (`GREET-9`): it is this node itself, or another one that was given the same ID.
+    /// The other side has the ID of this node (`GREET-9`): it is this node itself, or another one that was given the same
+    /// ID.
     OwnNodeId,
     /// The two sides have too little in common, or one of them does not want the other.
     Incompatible,

@@ -43,7 +43,8 @@ struct Seed {
 /// How long to wait after the first failure, before jitter.
 const FIRST_WAIT: Duration = Duration::from_millis(1200);
 
-/// How often an address is dialled where a node has greeted that is up by another connection: nothing proves that it was that one.
+/// How often an address is dialled where a node has greeted that is up by another connection: nothing proves that it was
+/// that one.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 impl Seeds {
@@ -90,7 +91,8 @@ impl Seeds {
 
     /// A node has greeted there.
     ///
-    /// Nothing proves that it is that one, if there is another connection to it and this one is refused: so it is dialled again once in a while.
+    /// Nothing proves that it is that one, if there is another connection to it and this one is refused: so it is dialled
+    /// again once in a while.
     pub(in crate::engine) fn found(&mut self, place: usize, node: &NodeId) {
         let seed = &mut self.seeds[place];
         seed.proven &= seed.node.as_ref() == Some(node);
@@ -111,7 +113,8 @@ impl Seeds {
         (self.seeds[place].wait, self.seeds[place].proven) = (FIRST_WAIT, true);
     }
 
-    /// An address could not be reached, or the connection has ended: it is dialled again after a while, twice as long each time, with jitter.
+    /// An address could not be reached, or the connection has ended: it is dialled again after a while, twice as long each
+    /// time, with jitter.
     pub(in crate::engine) fn failed(&mut self, place: usize, now: Duration, backoff: Duration) -> Option<String> {
         let seed = self.seeds.get_mut(place)?;
         if seed.own {

@@ -1,7 +1,7 @@
 //! Who is let in: handshakes that others have begun, a share of them for each address, and what wrong tokens cost.
 //!
-//! A stranger pays nothing, so all that strangers get is bounded, and nobody can take what others need: when there is no room, the connection that
-//! has said nothing for longest gives way.
+//! A stranger pays nothing, so all that strangers get is bounded, and nobody can take what others need: when there is no
+//! room, the connection that has said nothing for longest gives way.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use core::time::Duration;
 
 use super::keys::ConnectionId;
 
-/// Where a connection comes from: an address without its port. Whoever has an IPv6 network has 2^64 addresses, so those count as one.
+/// Where a connection comes from: an address without its port. Whoever has an IPv6 network has 2^64 addresses, so those
+/// count as one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::engine) enum Origin {
     /// The owner of the node did not say it.
@@ -74,8 +75,8 @@ pub(in crate::engine) struct Admission {
     pub(in crate::engine) replaceable: BTreeSet<(Stage, ConnectionId)>,
     /// Those that are not served yet, by when they are.
     held: BTreeSet<(Duration, ConnectionId)>,
-    /// Addresses that have sent wrong tokens, and until when that counts: each adds a while. When there are too many, the one goes that is
-    /// forgiven first.
+    /// Addresses that have sent wrong tokens, and until when that counts: each adds a while. When there are too many, the
+    /// one goes that is forgiven first.
     wrong: BTreeMap<Origin, Duration>,
 }
 

@@ -22,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When too many connections are in their handshake and none of them gives way (`SEC-5`, `SEC-8`, `SEC-10`), or the node's own greeting is too long.
+    /// When too many connections are in their handshake and none of them gives way (`SEC-5`, `SEC-8`, `SEC-10`), or the
+    /// node's own greeting is too long.
     pub fn open(
         &mut self,
         now: Duration,
@@ -67,7 +68,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Tells the time of day, which may have been set since (`NODE-20`): it counts for what the node says of it from then on.
+    /// Tells the time of day, which may have been set since (`NODE-20`): it counts for what the node says of it from then
+    /// on.
     ///
     /// ```
     /// # use core::time::Duration;
@@ -89,8 +91,9 @@ impl Engine {
         self.settle(host);
     }
 
-    /// Gives octets that have arrived. What they cause is done until the connection's [budget](crate::engine::NodeConfig::turn_budget) is spent;
-    /// the node keeps the rest, and [`run`](Engine::run) goes on with it.
+    /// Gives octets that have arrived. What they cause is done until the connection's
+    /// [budget](crate::engine::NodeConfig::turn_budget) is spent; the node keeps the rest, and [`run`](Engine::run) goes on
+    /// with it.
     #[inline]
     pub fn receive<H: Host>(&mut self, host: &mut H, now: Duration, id: ConnectionId, octets: &[u8]) {
         self.core.now = now;
@@ -123,13 +126,14 @@ impl Engine {
         self.settle(host);
     }
 
-    /// The node that the other side of a connection says it is, once it has greeted. Before the connection is up nothing proves that.
+    /// The node that the other side of a connection says it is, once it has greeted. Before the connection is up nothing
+    /// proves that.
     pub fn greeted_as(&self, id: ConnectionId) -> Option<&NodeId> {
         self.connections.get(&id)?.node.as_ref()
     }
 
-    /// How a node has authenticated to which there is a connection: by which method, and with which of the secrets, if that needs one: 0 is our own,
-    /// then come the [further](crate::link::Config::further_secrets) ones.
+    /// How a node has authenticated to which there is a connection: by which method, and with which of the secrets, if that
+    /// needs one: 0 is our own, then come the [further](crate::link::Config::further_secrets) ones.
     pub fn authenticated(&self, node: &NodeId) -> Option<(Method, Option<usize>)> {
         self.connections_of(node).find_map(|(_, connection)| {
             let link = &connection.link;
@@ -137,8 +141,8 @@ impl Engine {
         })
     }
 
-    /// Whether octets of a connection would be of use now; if not, better leave them with the transport. The answer changes from no to yes
-    /// only when [`poll_writable`](Engine::poll_writable) names the connection.
+    /// Whether octets of a connection would be of use now; if not, better leave them with the transport. The answer changes
+    /// from no to yes only when [`poll_writable`](Engine::poll_writable) names the connection.
     pub fn wants_input(&self, id: ConnectionId) -> bool {
         let serves = |connection: &Connection| connection.link.wants_input() && !self.is_paused(connection);
         self.connections.get(&id).is_some_and(|connection| serves(connection)) && !self.admission.is_held(id)

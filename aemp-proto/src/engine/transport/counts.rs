@@ -5,7 +5,8 @@ use super::super::tables::monitors::MonitorList;
 use super::super::tables::peers::PeerState;
 use crate::global;
 
-/// How many of what a node holds, for those who watch its memory. Each is bounded by the configuration, or by the node's own programs.
+/// How many of what a node holds, for those who watch its memory. Each is bounded by the configuration, or by the node's own
+/// programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tables {

@@ -18,8 +18,8 @@ use crate::link::{Accepted, OwnGreeting};
 use crate::names::NodeId;
 
 impl Engine {
-    /// Takes a data connection, after [`Action::HandOver`] and once its output is written; `None` if nobody waits for it any more: close it then. The
-    /// node knows nothing of it from here on.
+    /// Takes a data connection, after [`Action::HandOver`] and once its output is written; `None` if nobody waits for it any
+    /// more: close it then. The node knows nothing of it from here on.
     pub fn hand_over(&mut self, host: &mut impl Host, now: Duration, id: ConnectionId) -> Option<DataConnection> {
         self.core.now = now;
         let connection = self.connections.get_mut(&id)?;
@@ -91,7 +91,8 @@ impl Engine {
         }
     }
 
-    /// The other side of a data connection is authenticated: whose is it? An acceptor has not sent its own line yet (`DATA-3`).
+    /// The other side of a data connection is authenticated: whose is it? An acceptor has not sent its own line yet
+    /// (`DATA-3`).
     pub(in crate::engine) fn data_up(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let key = match connection.dial {

@@ -1,4 +1,5 @@
-//! How a node gets its connections: seeds, nodes that are searched because something is to be sent to them, and global nodes.
+//! How a node gets its connections: seeds, nodes that are searched because something is to be sent to them, and global
+//! nodes.
 
 use alloc::format;
 use alloc::string::String;
@@ -26,8 +27,8 @@ impl Engine {
         self.core.global.master()
     }
 
-    /// How many entries of the database this node holds: those of all nodes, if it is global, else its own. One that several nodes have
-    /// set counts for each of them.
+    /// How many entries of the database this node holds: those of all nodes, if it is global, else its own. One that several
+    /// nodes have set counts for each of them.
     pub fn entries(&self) -> usize {
         self.core.global.entries()
     }

@@ -23,8 +23,8 @@ use crate::names::NodeId;
 use crate::permissions::Permissions;
 
 impl Engine {
-    /// Creates a node without ports and connections. `random` must be new at each start of the program; `now` is any monotonic time, `unix`
-    /// the time since 1970.
+    /// Creates a node without ports and connections. `random` must be new at each start of the program; `now` is any
+    /// monotonic time, `unix` the time since 1970.
     pub fn new(mut config: NodeConfig, random: u128, now: Duration, unix: Duration) -> Self {
         for key in ["mproto", ARBITER, GLOBAL] {
             config.link.keys.insert(key.into(), "1".into());
@@ -74,8 +74,8 @@ impl Engine {
         result
     }
 
-    /// Returns what the node knows without its connections, to [take](Core::poll_released) what the host need not keep any more. Other
-    /// changes belong into [`with`](Self::with), which does what they cause.
+    /// Returns what the node knows without its connections, to [take](Core::poll_released) what the host need not keep any
+    /// more. Other changes belong into [`with`](Self::with), which does what they cause.
     #[inline]
     pub fn core_mut(&mut self) -> &mut Core {
         &mut self.core
@@ -105,8 +105,8 @@ impl Engine {
         self.hurries = true;
     }
 
-    /// Sets what other nodes may do, from now on. What they have done before stays: ports that they have spawned, watches, entries of the
-    /// database.
+    /// Sets what other nodes may do, from now on. What they have done before stays: ports that they have spawned, watches,
+    /// entries of the database.
     pub fn set_permissions(&mut self, permissions: Permissions) {
         self.core.config.permissions = permissions;
         for index in 0..self.core.peers.len() {
@@ -115,7 +115,8 @@ impl Engine {
         self.core.global.set_permissions(self.core.config.permissions.clone());
     }
 
-    /// How connections are made from now on; those that stand go on as they are. The node ID, the keys and the limits stay what they were.
+    /// How connections are made from now on; those that stand go on as they are. The node ID, the keys and the limits stay
+    /// what they were.
     pub fn set_credentials(&mut self, tls: Tls, secret: Option<Secret>, further_secrets: Vec<Secret>) {
         let config = Arc::make_mut(&mut self.link_config);
         (config.tls, config.secret, config.further_secrets) = (tls, secret, further_secrets);
@@ -179,16 +180,18 @@ impl Engine {
         self.core.peers.iter().map(|peer| peer.watches_held).sum()
     }
 
-    /// Whether [`run`](Engine::run) has something to do now: what has gathered within the node, or connections whose turn comes.
+    /// Whether [`run`](Engine::run) has something to do now: what has gathered within the node, or connections whose turn
+    /// comes.
     pub fn has_work(&self) -> bool {
         self.core.has_steps() || !self.turns.is_empty() || self.core.has_database_work()
     }
 
-    /// How much work the node has done since its start. One unit is about an octet that was read, walked over, copied or written; a packet, a
-    /// step, and an operation on a table cost 16 units beside their octets. What the code of ports does is not counted.
+    /// How much work the node has done since its start. One unit is about an octet that was read, walked over, copied or
+    /// written; a packet, a step, and an operation on a table cost 16 units beside their octets. What the code of ports does
+    /// is not counted.
     ///
-    /// A unit takes some nanoseconds. The count is the same wherever the same happens, so tests can compare it to the octets that a peer
-    /// has sent.
+    /// A unit takes some nanoseconds. The count is the same wherever the same happens, so tests can compare it to the octets
+    /// that a peer has sent.
     pub fn work(&self) -> u64 {
         self.core.work
     }
@@ -203,8 +206,9 @@ impl Engine {
         [self.core.timers.next(), tick, self.admission.next()].into_iter().flatten().min()
     }
 
-    /// Does what is due, a portion of what has gathered within the node, and then one turn of one connection that has waited for it. Each of
-    /// the two takes about a [budget](crate::engine::NodeConfig::turn_budget). Let others have their turn before you call it again.
+    /// Does what is due, a portion of what has gathered within the node, and then one turn of one connection that has waited
+    /// for it. Each of the two takes about a [budget](crate::engine::NodeConfig::turn_budget). Let others have their turn
+    /// before you call it again.
     pub fn run(&mut self, host: &mut impl Host, now: Duration) {
         self.core.now = now;
         self.core.run_timers();

@@ -35,7 +35,8 @@ impl Engine {
         }
     }
 
-    /// Notes how much a connection holds of what has not arrived whole. Too much for all together is the loss of the one that holds most.
+    /// Notes how much a connection holds of what has not arrived whole. Too much for all together is the loss of the one
+    /// that holds most.
     pub(in crate::engine) fn note_unfinished(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let held = connection.link.held();
@@ -90,7 +91,8 @@ impl Peer {
 }
 
 impl Core {
-    /// Gives up peers while too much waits for all of them together, or their tables are too large: first the one for which most is held.
+    /// Gives up peers while too much waits for all of them together, or their tables are too large: first the one for which
+    /// most is held.
     pub(in crate::engine) fn shed_load(&mut self) {
         self.shed(self.config.memory.queues, MemoryKind::Queues, |_, peer| peer.waiting());
         self.shed(self.config.memory.tables, MemoryKind::Tables, Self::tables_of);

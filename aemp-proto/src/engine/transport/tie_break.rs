@@ -42,8 +42,9 @@ impl Engine {
         }
         let speaks = |connection: &Connection| connection.link.peer().is_some_and(|greeting| greeting.says(ARBITER));
         let arbiter = |connection: &Connection| !speaks(connection) || self.core.id < *node;
-        // Where we are the opener, accepting sends our line. Where we are not, it sends nothing before the other side's line has been
-        // verified (`AUTH-4`), and then that connection is up: those may all go on, so strangers who stall keep nobody out.
+        // Where we are the opener, accepting sends our line. Where we are not, it sends nothing before the other side's line
+        // has been verified (`AUTH-4`), and then that connection is up: those may all go on, so strangers who stall keep
+        // nobody out.
         let sends = |connection: &Connection| connection.link.role() == Role::Opener;
         let in_progress =
             |sent: bool| accepted.iter().any(|(_, connection)| connection.peer.is_none() && sends(connection) == sent);
@@ -167,7 +168,8 @@ impl Engine {
         }
     }
 
-    /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no secret.
+    /// Gives up connections that take too long while another one of their node waits: it may be a stranger who has no
+    /// secret.
     pub(in crate::engine) fn hurry(&mut self) {
         let patience = self.core.config.probe_timeout.saturating_mul(2);
         let waits = |node: &NodeId| self.connections_of(node).any(|(_, other)| !other.accepted);

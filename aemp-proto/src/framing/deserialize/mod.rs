@@ -196,7 +196,8 @@ impl<'r, 'de, R: Reader<'de>> Rest<'r, R> {
         Ok(value)
     }
 
-    /// Whether exactly one element is left, and that is no array: only what is no sequence is sent so, and sequences of one such element.
+    /// Whether exactly one element is left, and that is no array: only what is no sequence is sent so, and sequences of one
+    /// such element.
     fn is_single(&self) -> Result<bool, DecodeError> {
         let (mut ahead, mut members) = (self.reader.clone(), self.members.clone());
         if self.limit == 0 || !ahead.more(&mut members)? || matches!(ahead.clone().item()?, Item::Array(_)) {
@@ -234,8 +235,8 @@ impl<'de, R: Reader<'de>> Deserializer<'de> for Rest<'_, R> {
         self.only(|next| next.deserialize_map(visitor))
     }
 
-    /// For types that do not say what they want, as serde makes them of `untagged` and `tag`: nothing tells a value that was sent whole from a
-    /// sequence of this value alone, so they get the value.
+    /// For types that do not say what they want, as serde makes them of `untagged` and `tag`: nothing tells a value that was
+    /// sent whole from a sequence of this value alone, so they get the value.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if self.is_empty()? {
             visitor.visit_unit()

@@ -28,11 +28,12 @@ pub enum EncodeError {
     /// The key of a map is not a text, number or bool. (A null would be read as the empty text.)
     #[error("a map key must be a text, a number or a bool")]
     CompositeKey,
-    /// `Some` of something that is written as null, or as a message without elements: `Some(())`, `Some(None)`, or a whole message
-    /// that is `Some` of an empty sequence.
+    /// `Some` of something that is written as null, or as a message without elements: `Some(())`, `Some(None)`, or a whole
+    /// message that is `Some` of an empty sequence.
     #[error("`Some` of nothing, such as `Some(())` or `Some(None)`, is written as `None` is, and would be taken as that")]
     EmptyOption,
-    /// A [`Value`](crate::value::Value) as a whole message that is no array: it would be taken as an array with that value in it.
+    /// A [`Value`](crate::value::Value) as a whole message that is no array: it would be taken as an array with that value
+    /// in it.
     #[error("a Value that is a whole message must be an array: send the tuple `(value,)`, or a `Vec<Value>`")]
     BareValue,
     /// A type announced another number of elements than it wrote.

@@ -55,7 +55,8 @@ impl Framing {
         self.encode_packet(Some(port), true, elements, limits, out)
     }
 
-    /// Appends elements without a port as a packet of its own, to be relayed later ([`Elements::relay`](super::Elements::relay)).
+    /// Appends elements without a port as a packet of its own, to be relayed later
+    /// ([`Elements::relay`](super::Elements::relay)).
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! A community: a network that is drawn from a number, of seeds, globals and slaves, some of which do not listen, and what happens in it.
-//! In a mixed one some nodes behave as the Perl reference does, faults included.
+//! A community: a network that is drawn from a number, of seeds, globals and slaves, some of which do not listen, and what
+//! happens in it. In a mixed one some nodes behave as the Perl reference does, faults included.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,7 +89,8 @@ struct Speaker {
 }
 
 impl Speaker {
-    /// Sends the next messages of the present run, and watches the receiver. Every other time that the watch fires, the next run begins at once.
+    /// Sends the next messages of the present run, and watches the receiver. Every other time that the watch fires, the next
+    /// run begins at once.
     fn send(&self, context: &mut Context<'_>, count: u64) {
         let mut traffic = self.traffic.borrow_mut();
         let sending = traffic.sending.entry(self.key).or_default();

@@ -10,7 +10,8 @@
 //! And once all has healed:
 //!
 //! - each watch on a port that has ended, or was lost, has fired;
-//! - every two globals of which one knows the other have a connection; each reaches every other node that listens and that it knows;
+//! - every two globals of which one knows the other have a connection; each reaches every other node that listens and that
+//!   it knows;
 //! - of the keys that only one node sets, each sees what [`Promise`] says.
 
 use std::cell::RefCell;
@@ -27,15 +28,17 @@ use super::ports::{heard, log, noting, noting_reasons, with};
 use super::reference::Reference;
 use super::traffic::OVER;
 
-/// What a node of ours sees of the keys that one other node sets alone. That node's *home* is the global that has its entries: itself, or
-/// its master.
+/// What a node of ours sees of the keys that one other node sets alone. That node's *home* is the global that has its
+/// entries: itself, or its master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Promise {
-    /// All of them, with their values, and no others. Not if any reference holds to a connection of that node that is gone, or is deaf on
-    /// it: that one goes on telling what was. Nor if our node's master is a reference to which that has happened with any node. And of the
-    /// setting node, its home and our node's master one is a reference at most, since two may be deaf to each other.
+    /// All of them, with their values, and no others. Not if any reference holds to a connection of that node that is gone,
+    /// or is deaf on it: that one goes on telling what was. Nor if our node's master is a reference to which that has
+    /// happened with any node. And of the setting node, its home and our node's master one is a reference at most, since two
+    /// may be deaf to each other.
     All,
-    /// Some of them, with their values: those of a reference that has lost its master, or a connection to it, without noticing.
+    /// Some of them, with their values: those of a reference that has lost its master, or a connection to it, without
+    /// noticing.
     Some,
     /// Only what that node has set some time.
     Nothing,
@@ -52,7 +55,8 @@ impl Community {
     fn bounds(&self, host: usize, tables: &Tables) -> [Bound; TABLES] {
         let (hosts, up) = (self.machines.len(), tables.up);
         let own: usize = 2 * (4 + 4);
-        // What each node may set: shared keys and its own, and its address; and each global lists all globals and mirrors them.
+        // What each node may set: shared keys and its own, and its address; and each global lists all globals and mirrors
+        // them.
         let part = FAMILIES.len() * (4 + 4 * hosts) + 2 * hosts;
         let watches = self.mortals.iter().filter(|mortal| mortal.from == host).count();
         let watched = self.mortals.iter().filter(|mortal| mortal.to == host).count();
@@ -330,7 +334,8 @@ impl Community {
         }
     }
 
-    /// Where some are references: what each of ours sees of the keys that one node sets alone, whom it knows, and whom it reaches.
+    /// Where some are references: what each of ours sees of the keys that one node sets alone, whom it knows, and whom it
+    /// reaches.
     fn check_mixed(&mut self) {
         let seed = self.seed;
         let globals = self.answers("'g");

@@ -68,8 +68,8 @@ pub enum Fault {
 /// A message that has arrived.
 #[derive(Debug, Clone, Copy)]
 pub struct Noted {
-    /// At a reference the connection over which it came; from a reference the number of our present watch on it, twice, and one more if
-    /// that stands.
+    /// At a reference the connection over which it came; from a reference the number of our present watch on it, twice, and
+    /// one more if that stands.
     pub part: u64,
     pub run: u64,
     pub number: u64,
@@ -252,7 +252,8 @@ fn follows_between_nodes(last: Option<Noted>, this: Noted) -> bool {
     }
 }
 
-/// The sender's watch fires when its connection is lost, so each connection carries one run. The reference may take up an older one again.
+/// The sender's watch fires when its connection is lost, so each connection carries one run. The reference may take up an
+/// older one again.
 fn follows_at_reference(last: Option<Noted>, this: Noted, manners: Manners) -> bool {
     match last {
         None => this.number == 0,

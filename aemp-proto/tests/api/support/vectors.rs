@@ -243,8 +243,8 @@ pub fn recordings() -> Vec<(String, Recording)> {
     paths.iter().map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), read(path))).collect()
 }
 
-/// A storable packet of an array that holds the same thing twice, which holds the same thing twice, and so on: a packet of some octets that stands
-/// for two to the power of `levels` texts.
+/// A storable packet of an array that holds the same thing twice, which holds the same thing twice, and so on: a packet of
+/// some octets that stands for two to the power of `levels` texts.
 pub fn doubled(levels: u32) -> Vec<u8> {
     let mut image = b"\x05\x0B\x02\0\0\0\x01".to_vec();
     (0..levels).for_each(|_| image.extend_from_slice(b"\x04\x02\0\0\0\x02"));

@@ -274,7 +274,8 @@ fn asks_until_refused(peer: &mut Peer, values: &[Json], most: usize) -> Step<boo
     Ok(false)
 }
 
-/// One node has asked until it was refused, or not: who else asks gets what it wants, and so does it with what it asked for before.
+/// One node has asked until it was refused, or not: who else asks gets what it wants, and so does it with what it asked for
+/// before.
 fn bounded(t: &mut Test<'_>, values: &[Json], most: usize) -> Step<bool> {
     // What fills a node up is not to be in the way of other cases.
     let subject = t.start(|_| {})?;

@@ -77,8 +77,8 @@ impl Names {
     }
 }
 
-/// A packet in which that does not count which has no meaning: the order of what is deleted and of keys and values in answers, and, in changes,
-/// how nothing is written.
+/// A packet in which that does not count which has no meaning: the order of what is deleted and of keys and values in
+/// answers, and, in changes, how nothing is written.
 pub(super) fn comparable(packet: &Json) -> Json {
     let Some(packet) = packet.as_array() else { return packet.clone() };
     let mut packet = packet.clone();
@@ -110,8 +110,8 @@ pub(super) fn is_part(packet: &[Json]) -> bool {
     packet.get(1).is_some_and(|request| request == "g_set")
 }
 
-/// Adds the entries of a `g_set` to the one before it. The addresses of their sender, `node`, stay only if both have them, as a reference global
-/// sees it (`DB-35`).
+/// Adds the entries of a `g_set` to the one before it. The addresses of their sender, `node`, stay only if both have them,
+/// as a reference global sees it (`DB-35`).
 pub(super) fn add_part(first: &mut [Json], second: &[Json], node: &str) {
     let (Some(first), Some(second)) = (first.get_mut(2), second.get(2)) else { return };
     let has_own = [&*first, second].iter().all(|part| !part["'l"][node].is_null());

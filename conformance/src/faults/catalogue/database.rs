@@ -173,7 +173,8 @@ fn is_set_here(message: &[Value]) -> bool {
     message.first().is_some_and(|port| text(port) == "control") && message.get(1).is_some_and(|verb| text(verb) == "db_set")
 }
 
-/// Whether a value is so large that it may be too large: what the suite sends is either far smaller, or about as large as is allowed.
+/// Whether a value is so large that it may be too large: what the suite sends is either far smaller, or about as large as is
+/// allowed.
 fn is_large(value: &Value) -> bool {
     match value {
         Value::Text(text) => text.len() > 80_000,

@@ -9,7 +9,8 @@ use crate::report::text::word;
 use crate::report::{Results, by_chapter};
 use crate::run::{Outcome, Verdict};
 
-/// Writes chapters by implementations, then cases by implementations: those with differences or failures, and on demand the others.
+/// Writes chapters by implementations, then cases by implementations: those with differences or failures, and on demand the
+/// others.
 pub(super) fn write(page: &mut String, runs: &[Results]) {
     page.push_str("<section id=\"implementations\"><h2>Implementations</h2>\n");
     begin(page, "chapter", runs);

@@ -1,4 +1,5 @@
-//! For browsers: one page that needs nothing else. Of one run, all that is to be known about it; of several, a matrix of implementations first.
+//! For browsers: one page that needs nothing else. Of one run, all that is to be known about it; of several, a matrix of
+//! implementations first.
 
 mod case;
 mod index;

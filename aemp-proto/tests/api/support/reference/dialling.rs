@@ -90,7 +90,8 @@ impl Dialling {
         }
     }
 
-    /// An address could not be reached, or its connection has ended: it is dialled again after a while, twice as long each time.
+    /// An address could not be reached, or its connection has ended: it is dialled again after a while, twice as long each
+    /// time.
     pub fn again(&mut self, address: usize, now: Duration) {
         for target in self.targets.iter_mut().filter(|target| target.address == address && target.next.is_none()) {
             let jitter = target.wait.mul_f64(self.random.below(1000) as f64 / 1000.0);

@@ -22,7 +22,8 @@ use super::world::Random;
 /// How long it looks for a connection before its monitors fire.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What it writes for a number that JSON does not have: another one of it loses what it has read, and hears nothing any more.
+/// What it writes for a number that JSON does not have: another one of it loses what it has read, and hears nothing any
+/// more.
 const BAD_INPUT: &[u8] = br#"["in",nan]"#;
 
 /// A message that has arrived at a port.
