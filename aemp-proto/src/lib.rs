@@ -80,7 +80,8 @@
 //! | [`framing`] | packets in json, cbor and storable |
 //! | [`link`] | one connection |
 //! | [`global`] | a node's part in discovery and the distributed database |
-//! | [`node`] | a whole node: ports, watches, requests, peers |
+//! | [`engine`] | a whole node as a protocol machine, which runs nobody's code |
+//! | [`actor`] | ports with closures on top of it, and their verbs |
 //!
 //! IDs such as `GREET-7` in this documentation and in error texts are those of the requirements in `spec/`.
 
