@@ -111,13 +111,10 @@ impl Network {
             // All that have no connection share a queue. One packet may lie above each.
             let most = (QUEUE + LARGEST) * (up + 1);
             assert!(node.waiting() <= most, "seed {seed}: {} octets wait at n{host}", node.waiting());
-            // Those that it has opened itself do not count: one to each seed.
-            let (seeds, sockets) = (self.cast.hosts(), self.world.sockets(host));
-            assert!(
-                sockets <= up + HANDSHAKES + seeds,
-                "seed {seed}: {sockets} connections stand at n{host}, with {up} up and {seeds} seeds: {:?}",
-                node.tables()
-            );
+            // It opens one to each seed, and one to each node that it searches.
+            let (hosts, [opened, accepted]) = (self.cast.hosts(), self.world.sockets(host));
+            assert!(opened <= up + 2 * hosts, "seed {seed}: n{host} has opened {opened} connections");
+            assert!(accepted <= up + HANDSHAKES, "seed {seed}: {accepted} connections to n{host} stand");
             for other in node.up_nodes() {
                 let known = (0..self.cast.hosts()).any(|honest| name(honest) == *other);
                 assert!(known || self.cast.hostile == Some(true), "seed {seed}: n{host} has let {other} in");

@@ -431,10 +431,15 @@ impl World {
         self.wires[wire].ends[0].host
     }
 
-    /// How many connections of a host it has not given up.
-    pub fn sockets(&self, host: usize) -> usize {
-        let wires = self.live.iter().map(|&wire| &self.wires[wire]);
-        wires.map(|wire| (0..2).filter(|&end| wire.ends[end].host == host && !wire.gone[end]).count()).sum()
+    /// How many connections a host has opened that it has not given up, and how many it has accepted.
+    pub fn sockets(&self, host: usize) -> [usize; 2] {
+        let stands = |end: usize| {
+            move |wire: &&usize| {
+                let wire = &self.wires[**wire];
+                wire.ends[end].host == host && !wire.gone[end]
+            }
+        };
+        [0, 1].map(|end| self.live.iter().filter(stands(end)).count())
     }
 
     /// The wires between two hosts that neither has given up.
