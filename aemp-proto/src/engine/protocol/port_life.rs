@@ -2,6 +2,7 @@
 
 use super::super::state::Core;
 use super::super::tables::keys::{MonitorHandle, PortKey, Released};
+use super::super::tables::ports::Port;
 use super::super::tables::reasons::{Reasons, Told};
 use super::super::tables::steps::Telling;
 use crate::names::{NodeId, PortId};
@@ -42,7 +43,7 @@ impl Core {
 
     /// Returns whether a port was made by name or by spawning: it ignores messages for which it has no code (`PORT-3`).
     pub fn is_named(&self, port: PortKey) -> bool {
-        self.ports.get(port).is_some_and(|port| port.is_named())
+        self.ports.get(port).is_some_and(Port::is_named)
     }
 
     /// Protects a port: from now on other nodes cannot kill it (`KILL-4`). What they are denied is an

@@ -8,6 +8,7 @@ use super::super::tables::denials::Denied;
 use super::super::tables::keys::{ConnectionId, PortKey, Released};
 use super::super::tables::monitors::{Monitor, MonitorList};
 use super::super::tables::peers::PeerState;
+use super::super::tables::ports::Port;
 use super::super::tables::reasons::Reasons;
 use super::super::tables::steps::{Batch, OPERATION, Step};
 use super::node_port;
@@ -111,7 +112,7 @@ impl Core {
     /// Hands a message to the code of a port that has not ended.
     #[inline]
     fn deliver(&mut self, host: &mut impl Host, port: PortKey, source: &NodeId, elements: Elements<'_>) {
-        if self.ports.get(port).is_some_and(|port| port.is_internal()) {
+        if self.ports.get(port).is_some_and(Port::is_internal) {
             return self.data_echoed(port, source);
         }
         host.deliver(self, port, source, elements);
