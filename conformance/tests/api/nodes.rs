@@ -101,7 +101,7 @@ fn whoever_begins_is_told_the_first_thing_that_is_wrong() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("FAIL: greeting/speaks-first\n"), "{said}");
     assert!(
-        said.contains("[CONN-1] Each side MUST send its two greeting lines as soon as the transport connection stands"),
+        said.contains("[CONN-1] Each side MUST send its two greeting lines as soon as the transport connection is open"),
         "{said}"
     );
 }

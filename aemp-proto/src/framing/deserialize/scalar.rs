@@ -188,8 +188,9 @@ impl Alone<'_> {
     #[cold]
     fn holds_nothing<T>(self) -> Result<T, DecodeError> {
         let tag = Excerpt::quoted(&self.0);
-        let what = format_args!("the tag {} came alone, expected an array of it and what it holds", tag.as_str());
-        Err(DecodeError::custom(what).wants_members())
+        let tag = tag.as_str();
+        Err(DecodeError::custom(format_args!("the tag {tag} came alone, expected an array of it and what it holds"))
+            .wants_members())
     }
 }
 
