@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 /// #     config
 /// # };
 /// let mut seed = config("seed");
-/// seed.binds = vec!["127.0.0.1:0".into()];
+/// seed.listen = vec!["127.0.0.1:0".into()];
 /// let seed = Node::start(seed).await.unwrap();
 /// let mut events = seed.events();
 ///

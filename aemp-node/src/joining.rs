@@ -97,7 +97,7 @@ impl Node {
     /// #     config
     /// # };
     /// let mut seed = config("seed", b"swordfish");
-    /// seed.binds = vec!["127.0.0.1:*".into()];
+    /// seed.listen = vec!["127.0.0.1:*".into()];
     /// let seed = Node::start(seed).await.unwrap();
     ///
     /// let mut worker = config("worker", b"swordfish");

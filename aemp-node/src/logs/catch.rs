@@ -55,7 +55,7 @@ impl Node {
     /// #     config
     /// # };
     /// # let mut worker = config("worker");
-    /// # worker.binds = vec!["127.0.0.1:*".into()];
+    /// # worker.listen = vec!["127.0.0.1:*".into()];
     /// # let worker = Node::start(worker).await.unwrap();
     /// # worker.offer_logs(&logs).await.unwrap();
     /// # let mut watcher = config("watcher");
