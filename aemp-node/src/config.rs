@@ -26,41 +26,46 @@ use crate::wire::Tap;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// How the node behaves.
+    /// The settings of the protocol: the node's ID, secret, limits and time-outs.
     pub node: NodeConfig,
-    /// The node's certificate and key, and whom it trusts: with them, connections are inside TLS. None by default. (What
-    /// `node.link.tls` says does not count here.)
+    /// The node's certificate and key, and the certificates that it trusts. With them, the node uses TLS for its
+    /// connections. The value of `node.link.tls` has no effect. Default: none.
     pub certificates: Option<Certificates>,
-    /// Takes connections without TLS, too, from and to nodes that do not want it. Off by default.
+    /// Whether the node also accepts and opens connections without TLS, for nodes that do not use it. Default: off.
     pub allow_plaintext: bool,
-    /// How long certificates and secrets are accepted still that have been replaced while the node runs
-    /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)), 1 hour by default.
+    /// The time for which the node still accepts a certificate or secret that was replaced while it runs
+    /// ([`set_certificates`](crate::Node::set_certificates), [`set_secret`](crate::Node::set_secret)). Default: 1 hour.
     pub credential_grace: Duration,
-    /// Addresses to listen on, `HOST:PORT`; `*` or no host stands for all addresses of this host, `*` for any free port. A
-    /// name is all of its addresses, and without a port it is any free one. None by default.
+    /// The addresses to listen on, as `HOST:PORT`. `*` or an empty host means all addresses of this host; `*` as the
+    /// port means any free port. A host name means all of its addresses. Without a port, the node uses any free one.
+    /// Default: none.
     pub listen: Vec<String>,
-    /// The addresses that other nodes are told, `HOST:PORT`, where those of [`listen`](Self::listen) cannot be reached from
-    /// outside. None by default: then they are told those.
+    /// The addresses that the node advertises to other nodes, as `HOST:PORT`. Set them if other nodes cannot reach
+    /// those of [`listen`](Self::listen). Default: none; the node then advertises the addresses that it listens on.
     pub advertise: Vec<String>,
-    /// Addresses of other nodes, `HOST:PORT`, which are dialled until they are reached. None by default.
+    /// The addresses of other nodes, as `HOST:PORT`. The node dials each until it reaches a node there. Default: none.
     pub seeds: Vec<String>,
-    /// How long [`data_connect`](crate::Node::data_connect) tries, 10 seconds by default.
+    /// The time-out of [`data_connect`](crate::Node::data_connect). Default: 10 seconds.
     pub data_timeout: Duration,
-    /// After how long a host is given up whose system acknowledges nothing, 30 seconds by default: neither what was sent to
-    /// it, nor, while nothing was, the probes of TCP. A process that is stopped, or a reader that pauses, is none of its
-    /// business: for messages that is [`silence`](NodeConfig::silence), for data connections nothing. While the other side
-    /// takes nothing, the system's probes become as rare as one in two minutes, and a host that goes then is noticed after
-    /// two of them. It is looked at on Linux; elsewhere the system's own times count.
+    /// The time after which the node closes a connection if the operating system of the other host acknowledges
+    /// nothing: neither data nor, on an idle connection, the keep-alive probes of TCP. Default: 30 seconds.
+    ///
+    /// A stopped process and a paused reader do not count, because their system still acknowledges.
+    /// [`silence`](NodeConfig::silence) limits these for messages; nothing limits them for data connections. While the
+    /// other side accepts no data, the system sends its probes less often, down to one in 2 minutes. The node then
+    /// notices a lost host after two of these probes. On systems other than Linux, the time-outs of the system apply
+    /// instead.
     pub host_timeout: Duration,
-    /// Code that holds up the node for so long is logged with its port, 200 milliseconds by default.
+    /// The time after which the node logs a handler that blocks its thread, with the handler's port. Default: 200
+    /// milliseconds.
     pub slow_handler: Duration,
-    /// Shows what passes on the wire. None by default.
+    /// A [`Tap`] that receives all lines and messages on the wire. Default: none.
     pub tap: Option<Tap>,
 }
 
 impl Config {
-    /// The defaults: no secret, no listener, no seeds. Such a node talks to itself only, which is all that one process
-    /// needs.
+    /// Creates a configuration with the defaults: no secret, no listen addresses, no seeds. Such a node serves a single
+    /// process.
     pub fn new(node: NodeId) -> Self {
         Config {
             node: NodeConfig::new(link::Config::new(node)),
@@ -77,7 +82,7 @@ impl Config {
         }
     }
 
-    /// A node of which nobody outside of this process will ever hear, under a random ID.
+    /// Creates a configuration with a random node ID, for a node that no other process can reach.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -90,7 +95,7 @@ impl Config {
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness.
+    /// Panics if the operating system provides no randomness.
     pub fn local() -> Self {
         let mut random = [0; 8];
         getrandom::fill(&mut random).expect("the operating system has randomness");

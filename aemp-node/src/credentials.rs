@@ -1,4 +1,4 @@
-//! What a node proves itself with, and what it accepts of others. Both can change while it runs.
+//! The credentials of a node: those that it presents and those that it accepts. Both can change while the node runs.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -92,8 +92,8 @@ impl Credentials {
         self.settle();
     }
 
-    /// Says so if others with the same trust will not take this node's certificate, or only because they do not look at its
-    /// dates.
+    /// Logs a warning if nodes with the same trusted certificates would refuse this node's certificate, or accept it
+    /// only because they ignore its dates.
     fn check_own(&self) {
         let (node, Some(own)) = (self.node.as_str(), &self.certificates) else { return };
         if let Err(error) = own.check(node) {
@@ -110,19 +110,19 @@ impl Credentials {
     }
 }
 
-/// Certificates and secrets that change while the node runs. Connections that stand are not touched; those that are made
-/// from then on use what is new. What it replaces is accepted for [`Config::credential_grace`] still, and proves nothing any
-/// more.
+/// Replaces certificates and secrets while the node runs. Open connections keep theirs; new connections use the new
+/// ones. The node still accepts a replaced credential for [`Config::credential_grace`] (1 hour by default), but no
+/// longer presents it.
 ///
-/// A network changes without a gap in three rounds over all of its nodes: first each *accepts* the new one beside the old
-/// one, which it goes on to send; when all do, each *sends* the new one; when all do, the old one is *dropped*, which comes
-/// by itself after the overlap.
+/// To change the credentials of a network without an interruption, go through all nodes three times. First, each node
+/// *accepts* the new credential and still presents the old one. Then each node *presents* the new one. Last, each node
+/// *drops* the old one, which happens by itself after the grace time.
 impl Node {
-    /// Presents another certificate, and trusts what comes with it. On a node that had none, connections are inside TLS from
-    /// now on; until all nodes have one, [`Config::allow_plaintext`] lets the others connect.
+    /// Replaces the node's certificate, and the certificates that it trusts. A node without a certificate uses TLS from
+    /// then on; [`Config::allow_plaintext`] lets other nodes without one connect until all have one.
     ///
-    /// For the first round, give the old one again, with [`Certificates::trust`] in the new one; or, with authorities, with
-    /// both of them.
+    /// In the first round, give the old certificate, with [`Certificates::trust`] for the new one. With authorities,
+    /// give the old certificate with both authorities.
     ///
     /// # Errors
     ///
@@ -131,8 +131,8 @@ impl Node {
         self.change(|credentials, until| credentials.set_certificates(certificates, until)).await
     }
 
-    /// Sends another secret, and accepts that and `further` ones. For the first round, give the old one again, and the new
-    /// one as a further one.
+    /// Replaces the node's secret, and accepts the `further` secrets as well. In the first round, give the old secret
+    /// as `secret`, and the new one in `further`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The database, from async tasks.
+//! The database of the network, for async tasks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,22 +18,22 @@ use crate::driver;
 use crate::handle::{Node, Stopped};
 use crate::waiting::{Giver, Taker, waiting};
 
-/// Why the database did not do what it should.
+/// The reason why a database operation failed.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
-    /// It is not allowed, or too much.
+    /// The operation is not allowed, or it exceeds a limit.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// The node has had no master for 10 seconds; and why, as a text for people.
+    /// The node has had no master for 10 seconds. The text says why, for people.
     #[error("the node has not joined its network: {0}")]
     NotJoined(String),
-    /// The own node has ended.
+    /// This node has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-/// An entry of the database that this node has set. When this is dropped, the entry is removed.
+/// A database entry that this node has set. Dropping it removes the entry.
 #[derive(Debug)]
 #[must_use = "the entry is removed when this is dropped"]
 pub struct Entry {
@@ -43,17 +43,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Leaves the entry in the database for as long as the node runs, or its port, or until it is deleted.
+    /// Keeps the entry in the database. It stays until it is deleted, its port ends ([`Node::db_reg`]), or this node
+    /// stops.
     pub fn keep(mut self) {
         self.kept = true;
     }
 
-    /// The family that it is in.
+    /// Returns the family of the entry.
     pub fn family(&self) -> &str {
         self.entry.family()
     }
 
-    /// Its key.
+    /// Returns the key of the entry.
     pub fn key(&self) -> &str {
         self.entry.key()
     }
@@ -70,12 +71,12 @@ impl Drop for Entry {
     }
 }
 
-/// What changes in a family of the database: first its present contents, also if there are none, then each difference.
-/// Applied one after the other they always give the family as it is, also when the master changes.
+/// The changes of a database family. The first item is the present contents, even if they are empty. Each later item is
+/// a difference. Applied in order, the items always give the current contents, even after a change of the master.
 ///
-/// Whoever does not look for a while gets what has changed meanwhile as one step, so this holds no more than the family
-/// itself. A key that has gone and come back in that time counts as changed, also if it has the value that it had. When it
-/// is dropped, the watch is given up.
+/// Changes that the task has not read are merged into one item, so the memory is bounded by the size of the family. A
+/// key that was deleted and set again in between counts as changed, even if its value is the same. Dropping this value
+/// ends the subscription.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -101,14 +102,15 @@ pub struct FamilyChanges {
 }
 
 impl FamilyChanges {
-    /// Whether the family is not followed at the moment, because the node has no master: then other nodes may have changed
-    /// it meanwhile. It goes on from where it is when there is a master again. A network with one global node alone has such
-    /// times whenever that node is gone: run two.
+    /// Returns whether the contents may be out of date, because the node has no master now. The subscription continues
+    /// when the node has a master again. A network with one global node is stale whenever that node is down: run at
+    /// least two.
     pub fn is_stale(&self) -> bool {
         self.node.is_unfollowed()
     }
 
-    /// Waits for the next changes; `None` when the node has ended. Nothing is lost when this is cancelled.
+    /// Waits for the next changes. Returns `None` when the node has stopped. This function is cancel-safe: if the
+    /// future is dropped, no change is lost.
     pub async fn next(&mut self) -> Option<Changes> {
         self.changes.next(Option::take).await
     }
@@ -129,7 +131,7 @@ impl Drop for FamilyChanges {
     }
 }
 
-/// A value, which can go to another thread whatever it is made from.
+/// Converts a value to a [`Value`], which can be sent to another thread whatever its source type is.
 fn value<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbError> {
     let mut octets = Vec::new();
     let unlimited = Limits { octets: usize::MAX, ..Limits::default() };
@@ -139,19 +141,21 @@ fn value<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbError> {
 }
 
 impl Node {
-    /// Sets an entry of the database, which every node of the network can see, until it is removed or this node ends. If
-    /// several nodes set the same key, one of the values counts, everywhere the same.
+    /// Sets a database entry, which every node of the network can read. The entry stays until it is removed or this
+    /// node stops. If several nodes set the same key, all nodes of the network choose the same one of the values.
     ///
     /// # Errors
     ///
-    /// When the name of the family is not allowed, the key is empty, or it is too much; and when the node has ended.
+    /// Returns [`DatabaseError::Database`] if the family name is not allowed, the key is empty, or the entry exceeds a
+    /// limit. Returns [`DatabaseError::Stopped`] if the node has stopped.
     pub async fn db_set<T: Serialize + ?Sized>(&self, family: &str, key: &str, new: &T) -> Result<Entry, DatabaseError> {
         let (family, key, value) = (family.to_owned(), key.to_owned(), value(new)?);
         let entry = self.with(move |context| context.db_set(&family, &key, &value)).await??;
         Ok(Entry { node: self.clone(), entry, kept: false })
     }
 
-    /// Sets an entry under the ID of a port: it goes when the port ends, or when the entry is dropped.
+    /// Sets a database entry with the port ID as its key. The entry is removed when the port ends or when the [`Entry`]
+    /// is dropped.
     ///
     /// # Errors
     ///
@@ -162,7 +166,7 @@ impl Node {
         Ok(Entry { node: self.clone(), entry, kept: false })
     }
 
-    /// Deletes entries that this node has set.
+    /// Deletes entries that this node has set. Entries of other nodes stay.
     ///
     /// # Errors
     ///
@@ -172,17 +176,18 @@ impl Node {
         self.with(move |context| context.db_del(&family, keys.iter().map(String::as_str))).await
     }
 
-    /// All of a family. The answer comes once there is a master.
+    /// Returns all entries of a family. Waits up to 10 seconds for a master. Dropping the future cancels the query.
     ///
     /// # Errors
     ///
-    /// When the answer is too large for a packet, too many questions wait already, or the node has ended. When the node has
-    /// had no master for 10 seconds: then with the reason, such as a wrong secret.
+    /// Returns [`DatabaseError::Database`] if the answer is too large for a packet or too many queries are pending,
+    /// [`DatabaseError::NotJoined`] if the node has had no master for 10 seconds (the text names the cause, such as a
+    /// wrong secret), and [`DatabaseError::Stopped`] if the node has stopped.
     pub async fn db_family(&self, family: &str) -> Result<Family, DatabaseError> {
         self.ask_database(family, |context, family, answer| context.db_family(family, |_, got| answer.give(got))).await
     }
 
-    /// The keys of a family, in order.
+    /// Returns the keys of a family, in order.
     ///
     /// # Errors
     ///
@@ -191,7 +196,7 @@ impl Node {
         self.ask_database(family, |context, family, answer| context.db_keys(family, |_, got| answer.give(got))).await
     }
 
-    /// The values of a family, in the order of their keys.
+    /// Returns the values of a family, in the order of their keys.
     ///
     /// # Errors
     ///
@@ -205,11 +210,11 @@ impl Node {
         family: &str,
         ask: impl FnOnce(&mut actor::Context<'_>, &str, Asker<T>) + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        /// How long a question waits for a master.
+        /// The time that a query waits for a master.
         const PATIENCE: Duration = Duration::from_secs(10);
         let (answer, answered) = oneshot::channel();
         let family = family.to_owned();
-        // The question goes with a port of its own, and that with whoever waits.
+        // The query belongs to its own port, which ends when the caller drops the future.
         let make = move |context: &mut actor::Context<'_>| {
             let port = context.port_without_code();
             context.run_in(&port, move |context| ask(context, &family, Asker(answer)));
@@ -224,7 +229,7 @@ impl Node {
         }
     }
 
-    /// Watches a family of the database.
+    /// Subscribes to the changes of a database family.
     ///
     /// # Errors
     ///
@@ -236,7 +241,7 @@ impl Node {
     }
 }
 
-/// Adds changes to those that wait.
+/// Merges changes into those that the task has not read yet.
 fn add(giver: &Giver<Option<Changes>>, later: Changes) {
     giver.give(|waiting: &mut Option<Changes>| match waiting {
         Some(changes) => changes.merge(later),
@@ -244,7 +249,7 @@ fn add(giver: &Giver<Option<Changes>>, later: Changes) {
     });
 }
 
-/// A question that is waited for; when that is dropped, the question is given up.
+/// A pending query. Dropping it cancels the query.
 struct Asking<'n> {
     node: &'n Node,
     port: PortId,
@@ -256,7 +261,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// Whoever has asked the database.
+/// The channel to the task that has sent the query.
 struct Asker<T>(oneshot::Sender<Result<T, DbError>>);
 
 impl<T> Asker<T> {

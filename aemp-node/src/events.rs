@@ -1,10 +1,10 @@
-//! What happens in a node, for async tasks that want to know.
+//! Events of a node, for async tasks.
 
 use aemp_proto::actor::NodeEvent;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// What happens in a node ([`Node::events`](crate::Node::events)).
+/// A receiver of the events of a node ([`Node::events`](crate::Node::events)). It holds up to 1024 unread events.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -32,7 +32,7 @@ pub struct Events {
     missed: u64,
 }
 
-/// Events that wait for whoever is slow; beyond it the oldest are gone.
+/// The maximum number of unread events. When it is exceeded, the oldest are lost.
 pub(crate) const WAITING: usize = 1024;
 
 impl Events {
@@ -40,7 +40,8 @@ impl Events {
         Events { receiver, missed: 0 }
     }
 
-    /// Waits for the next event; `None` when the node has ended.
+    /// Waits for the next event. Returns `None` when the node has stopped. This function is cancel-safe: if the future
+    /// is dropped, no event is lost.
     pub async fn recv(&mut self) -> Option<NodeEvent> {
         loop {
             match self.receiver.recv().await {
@@ -51,7 +52,7 @@ impl Events {
         }
     }
 
-    /// How many events were missed because they were not taken in time: at most 1024 wait.
+    /// Returns the number of events that this receiver lost because more than 1024 were unread.
     pub fn missed(&self) -> u64 {
         self.missed
     }

@@ -1,4 +1,4 @@
-//! The node, as everyone else holds it.
+//! The handle of a node, for async tasks and other threads.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,9 +24,11 @@ use crate::joining::Standing;
 use crate::message::Message;
 use crate::watch::Watch;
 
-/// A node that runs on a thread of its own. It ends when it is [stopped](Self::stop), or when the last handle is gone; code
-/// of its own ports that holds a handle keeps it alive. What was sent before still goes out, for up to a second, unless the
-/// process ends before: wait for `stop` to be sure.
+/// A handle of a node, which runs on a thread of its own. All clones are handles of the same node.
+///
+/// The node stops when [`stop`](Self::stop) is called or when its last handle is dropped. A handle inside a handler of
+/// one of its own ports keeps the node alive. A node that stops goes on writing queued messages for up to 1 second.
+/// Await `stop` before the process exits, or these messages may be lost.
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -43,31 +45,31 @@ struct Shared {
     id: NodeId,
     addresses: Vec<SocketAddr>,
     send_limits: Limits,
-    /// Octets that may wait for the node's thread.
+    /// Bytes that may wait for the node's thread.
     queue: usize,
     waiting: Arc<AtomicUsize>,
     commands: mpsc::UnboundedSender<Command>,
-    /// What happened since the start, for whoever asks first; and one to make others from.
+    /// The events since the start, for the first subscriber; `events` makes the later subscribers.
     first_events: Mutex<Option<broadcast::Receiver<NodeEvent>>>,
     events: broadcast::Receiver<NodeEvent>,
     standing: watch::Receiver<Standing>,
-    /// Addresses that are dialled.
+    /// The number of addresses that the node dials.
     seeds: AtomicUsize,
 }
 
 type UseDriver = dyn FnOnce(&Rc<Driver>) + Send;
 
-/// Something to do on the node's thread.
+/// A command for the node's thread.
 pub(crate) enum Command {
-    /// Use the driver.
+    /// Calls the closure with the driver.
     Use(Box<UseDriver>),
-    /// Send the elements, which are a packet in cbor without a port name.
+    /// Sends the elements, which another thread has encoded as a CBOR packet without a port name.
     Send { to: PortId, elements: Vec<u8>, _reserved: Reserved },
-    /// End the node, and tell when it has ended.
+    /// Stops the node, and signals the sender when the node has stopped.
     Stop(oneshot::Sender<()>),
 }
 
-/// A part of what may wait for the node's thread; given back when this is dropped.
+/// A share of the bytes that may wait for the node's thread. Dropping it releases the share.
 pub(crate) struct Reserved {
     waiting: Arc<AtomicUsize>,
     octets: usize,
@@ -84,17 +86,17 @@ impl Drop for Reserved {
 #[error("the node has ended")]
 pub struct Stopped;
 
-/// Why a node did not start.
+/// The reason why a node did not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It is to meet other nodes, and cannot prove anything to them.
+    /// The configuration has listen addresses or seeds, but neither a secret nor a certificate.
     #[error(
         "the node has binds or seeds, and neither a secret nor a certificate, so no other node would take it: set \
          `config.node.link.secret` or `config.certificates`"
     )]
     NoCredentials,
-    /// It cannot listen on an address, or there is no randomness or no thread to be had.
+    /// The node cannot listen on an address, or the operating system provides no randomness or no thread.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -108,14 +110,14 @@ impl From<StartError> for io::Error {
     }
 }
 
-/// Why a message was not taken.
+/// The reason why the node did not accept a message.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// It cannot be written, or is over the limits.
+    /// The message cannot be encoded, or it exceeds the send limits.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// So many octets wait for the node's thread already.
+    /// This many bytes already wait for the node's thread. Await [`Node::ready`], then send again.
     #[error("{0} octets wait for the node already: wait until it is ready")]
     Full(usize),
     /// The node has ended.
@@ -123,14 +125,14 @@ pub enum SendError {
     Stopped(#[from] Stopped),
 }
 
-/// Why a call has no answer.
+/// The reason why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The port has ended, or the time is up.
+    /// The called port has ended, its node is unreachable, or the time-out has passed.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// The call was not taken.
+    /// The node did not accept the call.
     #[error(transparent)]
     NotSent(#[from] SendError),
 }
@@ -147,10 +149,10 @@ impl From<Stopped> for CallError {
     }
 }
 
-/// A call that is waited for; when that is dropped, the call is given up.
+/// A pending call. Dropping it cancels the call.
 pub(crate) struct Calling<'n> {
     node: &'n Node,
-    /// The port for the answer, once it is known; none if there is nothing to give up.
+    /// The reply port, once it is known; `None` when there is nothing to cancel.
     reply: Option<Arc<OnceLock<PortId>>>,
 }
 
@@ -159,7 +161,7 @@ impl<'n> Calling<'n> {
         Calling { node, reply: Some(reply) }
     }
 
-    /// There is nothing to give up any more.
+    /// Marks the call as answered, so that dropping it does nothing.
     pub(crate) fn has_ended(mut self) {
         self.reply = None;
     }
@@ -168,7 +170,7 @@ impl<'n> Calling<'n> {
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
         let Some(reply) = self.reply.take() else { return };
-        // It comes behind the command that makes the port.
+        // This command runs after the one that creates the reply port.
         self.node.command(move |driver| {
             if let Some(reply) = reply.get() {
                 driver.with_context(|context| context.end(reply, Reasons::normal()));
@@ -178,7 +180,8 @@ impl Drop for Calling<'_> {
 }
 
 impl Node {
-    /// Starts a node. It listens when this returns; seeds are dialled meanwhile: [`joined`](Self::joined) waits for that.
+    /// Starts a node. The node listens when this function returns. It dials its seeds in the background: await
+    /// [`joined`](Self::joined) to wait for them.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -191,16 +194,18 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When it has binds or seeds, and neither a secret nor a certificate. When it cannot listen on an address, or there is
-    /// no randomness or no thread to be had.
+    /// Returns [`StartError::NoCredentials`] if the configuration has listen addresses or seeds, but neither a secret
+    /// nor a certificate. Returns [`StartError::Io`] if the node cannot listen on an address, or if the operating
+    /// system provides no randomness or no thread.
     pub async fn start(config: Config) -> Result<Node, StartError> {
         let node = Node::start_closed(config).await?;
         node.open();
         Ok(node)
     }
 
-    /// Starts a node that listens, and neither accepts connections nor dials its seeds before it is [opened](Self::open). So
-    /// its ports and functions are there before another node can ask for them.
+    /// Starts a node that holds its listen addresses, but neither accepts connections nor dials its seeds until
+    /// [`open`](Self::open) is called. Create its ports and functions in between, so that they exist before another
+    /// node can use them.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -214,7 +219,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Returns the same errors as [`start`](Self::start).
     pub async fn start_closed(config: Config) -> Result<Node, StartError> {
         let alone = config.listen.is_empty() && config.seeds.is_empty();
         if !alone && config.node.link.secret.is_none() && config.certificates.is_none() {
@@ -237,28 +242,29 @@ impl Node {
         Ok(Node { shared: Arc::new(shared) })
     }
 
-    /// Accepts connections from now on, and dials the seeds, after [`start_closed`](Self::start_closed). Does nothing the
-    /// second time.
+    /// Starts to accept connections and to dial the seeds, after [`start_closed`](Self::start_closed). A second call
+    /// does nothing.
     pub fn open(&self) {
         self.command(Driver::open);
     }
 
-    /// The node's ID.
+    /// Returns the node's ID.
     pub fn id(&self) -> &NodeId {
         &self.shared.id
     }
 
-    /// The addresses that it listens on.
+    /// Returns the addresses under which the listeners of this node can be reached. A listener on all addresses counts
+    /// with each address of the host.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.shared.addresses
     }
 
-    /// Where the node stands, also as it changes.
+    /// Returns a receiver of the current standing and its changes.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.shared.standing.clone()
     }
 
-    /// How many addresses are dialled.
+    /// Returns the number of addresses that the node dials.
     pub(crate) fn seeds(&self) -> usize {
         self.shared.seeds.load(Ordering::Relaxed)
     }
@@ -268,22 +274,23 @@ impl Node {
     }
 
     pub(crate) fn command(&self, command: impl FnOnce(&Rc<Driver>) + Send + 'static) {
-        // A node that has ended drops what the command would have answered with, and that is how it is noticed.
+        // A stopped node drops the command with its answer channel. The caller notices that on the channel.
         let _ended = self.shared.commands.send(Command::Use(Box::new(command)));
     }
 
-    /// Makes room for something that is to wait for the node's thread.
+    /// Reserves bytes of the budget for commands that wait for the node's thread.
     pub(crate) fn reserve(&self, octets: usize) -> Result<Reserved, SendError> {
-        /// About what a command costs beside what is encoded.
+        /// The approximate cost of a command in bytes, without its encoded elements.
         const COST: usize = 256;
         let (waiting, octets) = (self.shared.waiting.clone(), octets + COST);
         let before = waiting.fetch_add(octets, Ordering::Relaxed);
         let reserved = Reserved { waiting, octets };
-        // One message always has room.
+        // An empty queue accepts a message of any size.
         if before > 0 && before + octets > self.shared.queue { Err(SendError::Full(before)) } else { Ok(reserved) }
     }
 
-    /// Asks for something that must be undone if nobody waits for it any more.
+    /// Runs `ask` on the node's thread and returns its result. Runs `undo` if the caller has dropped the future by
+    /// then.
     pub(crate) async fn ask_or_undo<R: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut Context<'_>) -> R + Send + 'static,
@@ -301,11 +308,13 @@ impl Node {
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Ends the node: its ports are gone when this returns, and what was sent before has been taken by the other nodes, or a
-    /// second has passed. All handles of the node are of no more use then.
+    /// Stops the node. When this function returns, all ports have ended, and either the other nodes have accepted the
+    /// queued messages or 1 second has passed. Every later call on any handle fails with [`Stopped`] or does nothing.
+    ///
+    /// Dropping the future after its first poll does not cancel the stop.
     pub async fn stop(&self) {
         let (stopped, has_stopped) = oneshot::channel();
-        // One that has ended already need not be told.
+        // If the channel is closed, the node has already stopped.
         if self.shared.commands.send(Command::Stop(stopped)).is_ok() {
             let _it_ends = has_stopped.await;
         }
@@ -322,7 +331,10 @@ impl Node {
         answered.await.map_err(|_| Stopped)?.map_err(|panic| resume_unwind(panic))
     }
 
-    /// Runs code in the node, on its thread, in the name of no port. It must not block. A panic in it comes back here.
+    /// Runs `code` on the node's thread, without an own port, and returns its result. `code` must not block. If it
+    /// panics, the panic resumes in the caller.
+    ///
+    /// Dropping the future after its first poll does not stop `code`: it still runs.
     ///
     /// # Errors
     ///
@@ -334,8 +346,13 @@ impl Node {
         self.ask(move |driver| driver.with_context(code)).await
     }
 
-    /// Runs code in the name of a port of this node: what it watches, calls and sets timers for goes with that port. `None`
-    /// if the port has ended.
+    /// Runs `code` on the node's thread in the context of a port of this node, and returns its result. The monitors,
+    /// calls and timers that `code` creates end with that port. Returns `None` if the port has ended; `code` does not
+    /// run then. `code` must not block. If it panics, the panic resumes in the caller.
+    ///
+    /// Dropping the future after its first poll does not stop `code`: it still runs.
+    ///
+    /// Dropping the future after its first poll does not stop `code`: it still runs.
     ///
     /// # Errors
     ///
@@ -349,7 +366,10 @@ impl Node {
         self.ask(move |driver| driver.with_node(|node, now| node.within(now, &port, code))).await
     }
 
-    /// Makes a port that handles its messages on the node's thread.
+    /// Creates a port. Its `handler` runs on the node's thread for each message, and must not block. If the handler
+    /// fails or panics, the port ends with `die`.
+    ///
+    /// If the caller drops the future before the node has created the port, the node ends the port at once.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -376,12 +396,15 @@ impl Node {
         self.ask_or_undo(|context| context.port(handler), |context, port| context.end(&port, Reasons::normal())).await
     }
 
-    /// Sends a message. It never blocks: what cannot be sent at once waits, and when it is lost, the watches on the port and
-    /// on its node fire. Whoever sends much waits with [`ready`](Self::ready) now and then.
+    /// Sends a message. This function never blocks: the node queues the message if it cannot send it at once. If the
+    /// node loses the message later, the monitors of the port and of its node fire. A task that sends many messages
+    /// should await [`ready`](Self::ready) from time to time.
     ///
     /// # Errors
     ///
-    /// When the message was not taken: nothing is lost then without your knowing.
+    /// Returns [`SendError::Encode`] if the message cannot be encoded or exceeds the send limits, [`SendError::Full`]
+    /// if too many bytes wait for the node's thread (`config.node.queue`, 64 MiB by default), and
+    /// [`SendError::Stopped`] if the node has stopped. The node has not accepted the message then.
     pub fn send<T: Serialize + ?Sized>(&self, to: &PortId, elements: &T) -> Result<(), SendError> {
         let mut octets = Vec::new();
         Framing::Cbor.encode_elements(elements, &self.shared.send_limits, &mut octets)?;
@@ -390,13 +413,16 @@ impl Node {
         self.shared.commands.send(command).map_err(|_| Stopped.into())
     }
 
-    /// Waits until less waits for a node than the low-water mark, or nothing does because it is lost; and until what this
-    /// handle has sent has been taken by the own node.
+    /// Waits until this node has processed what this handle has sent before, and until the bytes queued for `node` are
+    /// below the low-water mark (`config.node.ready`, 1 MiB by default). Also returns when the connection to `node` is
+    /// lost, because nothing is queued then.
     ///
-    /// It knows what waits for that node *here*. Of a port there it knows only what comes back over the connection: a
-    /// mailbox that is full pauses the connection ([`Overflow::Pause`](crate::Overflow::Pause), the default), and then this
-    /// waits. With another policy, or where the other node is of another kind, ask for answers to know how far the receiver
-    /// is.
+    /// This function counts only the bytes queued on this side. A slow port on the other node is noticed only through
+    /// the connection: a full mailbox with [`Overflow::Pause`](crate::Overflow::Pause), the default, pauses the
+    /// connection, and this function waits. With another policy, or with another kind of node, ask the receiver for
+    /// answers to learn how much it has processed.
+    ///
+    /// Dropping the future has no effect on the node.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -428,16 +454,21 @@ impl Node {
         told.await.map_err(|_| Stopped)
     }
 
-    /// Sends a message with a port for the answer as its last element, and waits for that. The port is monitored: when it
-    /// has ended, never was, or its node cannot be reached, that reason comes at once. A port that lives and does not answer
-    /// is waited for until the time-out; without one, until it ends. When this is dropped, the call is given up.
+    /// Sends a request and waits for the answer. The node appends a reply port as the last element of the message, and
+    /// monitors the called port. The call fails at once if that port has ended, never existed, or is on an unreachable
+    /// node. If the port exists but does not answer, the call fails after `timeout`, or without a `timeout` when the
+    /// port ends.
     ///
-    /// Whoever is called takes the message with [`Message::request`] or [`Elements::request`], as the type that was given
-    /// here.
+    /// Dropping the future cancels the call: the reply port ends, and a late answer is dropped. The receiver may have
+    /// processed the request.
+    ///
+    /// The receiver decodes the request with [`Message::request`] or [`Elements::request`], as the type that the caller
+    /// sent.
     ///
     /// # Errors
     ///
-    /// When there is no answer.
+    /// Returns [`CallError::NotSent`] if the node did not accept the call, and [`CallError::NoAnswer`] if the port
+    /// ended, is unreachable or did not answer in time.
     pub async fn call<T: Serialize + ?Sized>(
         &self,
         to: &PortId,
@@ -478,8 +509,9 @@ impl Node {
         answer
     }
 
-    /// Watches a port, or a node under its bare ID: the watch stands when this returns. It is a future that waits until the
-    /// port ends or its node is lost; when it is dropped, the watch is given up.
+    /// Monitors a port, or a node if `port` is a bare node ID. The monitor is active when this function returns. The
+    /// returned [`Watch`] is a future that resolves when the port ends or its node is lost. Dropping it removes the
+    /// monitor.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -510,14 +542,18 @@ impl Node {
         Ok(Watch::new(self.clone(), handle, fired))
     }
 
-    /// Ends a port of any node; without reasons it is a normal end.
+    /// Ends a port of any node with these reasons. Empty reasons are a normal end. This function does not wait for the
+    /// effect, and reports no error.
     pub fn end(&self, port: &PortId, reasons: Reasons) {
         let port = port.clone();
         self.command(move |driver| driver.with_context(|context| context.end(&port, reasons)));
     }
 
-    /// Makes a port on a node and runs the function of that name there, in its name. What goes wrong shows to whoever
-    /// watches the port.
+    /// Creates a port on `node` and runs the function with this name there, in the context of that port. Returns the ID
+    /// of the port at once. If the other node refuses or the function fails, the port ends: monitor it to get the
+    /// reasons.
+    ///
+    /// Dropping the future after its first poll does not stop the request: the port may be created.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -541,7 +577,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the arguments cannot be written, or the own node has ended.
+    /// Returns an error if the arguments cannot be encoded or exceed the send limits, if too many bytes wait for the
+    /// node's thread, or if this node has stopped.
     pub async fn spawn<T: Serialize + ?Sized>(
         &self,
         node: &NodeId,
@@ -559,7 +596,8 @@ impl Node {
         Ok(self.with(spawn).await??)
     }
 
-    /// Lets others use a function under this name, as `access` says. Nothing else of this program can be called or spawned.
+    /// Registers a function under a name, so that other nodes can use it as `access` allows. Other nodes can call and
+    /// spawn registered functions only.
     ///
     /// # Errors
     ///
@@ -574,14 +612,15 @@ impl Node {
         self.with(move |context| context.register(&name, access, Rc::new(function))).await
     }
 
-    /// What happens in the node: nodes that come and go, refusals, failures that concern nobody else. Whoever asks first
-    /// gets all since the start, as far as it is kept; others what happens from now on.
+    /// Returns a receiver of the node's events: nodes that connect and disconnect, refused connections, and failures
+    /// that end no port. The first receiver gets the events since the start, up to the last 1024. Each later receiver
+    /// gets the events from now on.
     pub fn events(&self) -> Events {
         let first = self.shared.first_events.lock().ok().and_then(|mut first| first.take());
         Events::new(first.unwrap_or_else(|| self.shared.events.resubscribe()))
     }
 
-    /// The transport connections that stand, those in their handshake included.
+    /// Returns the number of open transport connections, including those in their handshake.
     ///
     /// # Errors
     ///
@@ -590,21 +629,22 @@ impl Node {
         self.ask(|driver| driver.node().connections()).await
     }
 
-    /// Has an address, `HOST:PORT`, dialled until a node is reached there, and again whenever that is lost.
+    /// Adds a seed, `HOST:PORT`. The node dials the address until it reaches a node there, and again after it loses
+    /// that node.
     pub fn add_seed(&self, address: &str) {
         let address = address.to_owned();
         self.shared.seeds.fetch_add(1, Ordering::Relaxed);
         self.command(move |driver| driver.with_node(|node, now| node.add_seed(now, &address)));
     }
 
-    /// Sets what other nodes may do here, from now on
-    /// ([`NodeConfig::permissions`](aemp_proto::actor::NodeConfig::permissions)). What they have done before stays: ports
-    /// that they have spawned, watches, entries of the database.
+    /// Replaces the permissions of other nodes
+    /// ([`NodeConfig::permissions`](aemp_proto::actor::NodeConfig::permissions)). The new table applies to later
+    /// requests. Ports that other nodes have already spawned, their monitors and their database entries stay.
     pub fn set_permissions(&self, permissions: Permissions) {
         self.command(move |driver| driver.with_node(|node, _| node.set_permissions(permissions)));
     }
 
-    /// The octets that wait for all other nodes together.
+    /// Returns the number of bytes that are queued for all other nodes together.
     ///
     /// # Errors
     ///
@@ -613,7 +653,7 @@ impl Node {
         self.ask(|driver| driver.node().waiting()).await
     }
 
-    /// The nodes to which there is a connection.
+    /// Returns the IDs of the connected nodes.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Whether a node has joined its network, for async tasks that wait for it.
+//! Waiting until a node has joined its network.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tokio::time::timeout;
 
 use crate::handle::{Node, Stopped};
 
-/// Where a node stands, as its events tell it.
+/// The standing of a node in its network, derived from its events.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     connections: usize,
     has_master: bool,
     is_global: bool,
-    /// Why each seed was not reached, since there was a connection last.
+    /// The last failure for each seed address since the last connection.
     refusals: BTreeMap<String, (Refusal, String)>,
 }
 
 impl Standing {
-    /// Takes an event into account; false if it changes nothing.
+    /// Updates the standing. Returns `false` if the event changes nothing.
     pub(crate) fn take(&mut self, event: &NodeEvent) -> bool {
         match event {
             NodeEvent::Up(_) => {
@@ -38,17 +38,17 @@ impl Standing {
         true
     }
 
-    /// Whether the database of the network can be reached.
+    /// Returns whether the node can reach the database of the network.
     fn is_joined(&self) -> bool {
         self.has_master || self.is_global && self.connections > 0
     }
 
-    /// Whether the database is followed.
+    /// Returns whether the node receives the changes of the database.
     pub(crate) fn is_followed(&self) -> bool {
         self.has_master || self.is_global
     }
 
-    /// Why it has not joined.
+    /// Returns a text for people that says why the node has not joined.
     pub(crate) fn why_not(&self) -> String {
         if self.connections > 0 {
             return "there is a connection, but to no node that keeps the database (gproto=1)".into();
@@ -61,31 +61,32 @@ impl Standing {
     }
 }
 
-/// Why a node has not joined its network.
+/// The reason why a node has not joined its network.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The time is up.
+    /// The node did not join in time.
     #[error("not joined within {waited:?}: {why}")]
     TimedOut {
-        /// The time.
+        /// The time that the caller gave.
         waited: Duration,
-        /// Each seed and why it was not reached last, as a text for people.
+        /// Each seed with its last failure, as a text for people.
         why: String,
     },
-    /// Each seed says that it has the ID of this node. So another node has that ID: this one does not listen, and cannot
-    /// have reached itself.
+    /// Each seed reports that it has the ID of this node. This node does not listen, so it has not reached itself:
+    /// another node has the same ID.
     #[error("another node has the ID of this node: {0}")]
     SameId(String),
-    /// The node has ended.
+    /// The node has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
 impl Node {
-    /// Waits until the node has joined its network: until it has a master, or is global itself and connected with another
-    /// node. From then on the database can be asked and other nodes are found. A node without seeds has nothing to join, and
-    /// does not wait.
+    /// Waits until the node has joined its network: it has a master, or it is global and connected to another node.
+    /// From then on the node can query the database and find other nodes. Returns at once if the node has no seeds.
+    ///
+    /// This function is cancel-safe: dropping the future has no effect on the node.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -115,8 +116,9 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When the time is up: the error says why each seed was not reached last. At once when another node has the ID of this
-    /// one, as far as that can be known: when each seed has it itself.
+    /// Returns [`JoinError::TimedOut`] after `time`, with the last failure of each seed. Returns [`JoinError::SameId`]
+    /// as soon as every seed has reported that it has the ID of this node, if this node does not listen. Returns
+    /// [`JoinError::Stopped`] if the node has stopped.
     pub async fn joined(&self, time: Duration) -> Result<(), JoinError> {
         if self.seeds() == 0 {
             return Ok(());
@@ -134,13 +136,13 @@ impl Node {
         if decided.is_joined() { Ok(()) } else { Err(JoinError::SameId(decided.why_not())) }
     }
 
-    /// Whether each seed has the ID of this node, and is not this node.
+    /// Returns whether each seed has the ID of this node and is another node.
     fn has_same_id(&self, standing: &Standing) -> bool {
         let same = |(reason, _): &(Refusal, String)| *reason == Refusal::OwnNodeId;
         self.addresses().is_empty() && standing.refusals.len() >= self.seeds() && standing.refusals.values().all(same)
     }
 
-    /// Waits until the node has had no master for so long; gives the reason.
+    /// Waits until the node has had no master for `time`. Returns the reason as a text.
     pub(crate) async fn unfollowed(&self, time: Duration) -> String {
         let mut standing = self.standing();
         loop {
@@ -154,7 +156,7 @@ impl Node {
         self.standing().borrow().why_not()
     }
 
-    /// Whether the database is not followed at the moment.
+    /// Returns whether the node receives no changes of the database now.
     pub(crate) fn is_unfollowed(&self) -> bool {
         !self.standing().borrow().is_followed()
     }

@@ -1,7 +1,7 @@
-//! A tokio node that speaks AEMP: sockets, timers and a thread around the state machine of `aemp-proto`.
+//! An AEMP node on tokio: sockets, timers and a thread around the state machine of `aemp-proto`.
 //!
-//! A [`Node`] runs on a thread of its own. Its *ports* live there, and their code runs there, each message where it arrives.
-//! What everyone else holds is a handle: it is `Send`, cheap to clone, and works from any async task.
+//! A [`Node`] runs on its own thread. Its *ports* and their handlers run there. Async tasks and other threads hold
+//! handles. A handle is `Send`, cheap to clone, and usable in any async task.
 //!
 //! ```
 //! use aemp_node::{Config, Node};
@@ -25,18 +25,19 @@
 //!
 //! # Two ways to be a port
 //!
-//! *Code on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and gets each message where it arrives, still
-//! encoded; it must not block. *A [`Mailbox`]* is for async tasks and heavy work: messages wait in it, within bounds, and a
-//! node that sends more is paused until there is room. In between, [`run_future`](ContextExt::run_future) runs a future on
-//! the node's thread in the name of a port.
+//! A *handler on the node's thread* ([`Node::port`], [`Context::port`]) is cheap and receives each message still
+//! encoded, as soon as it arrives. It must not block. A *[`Mailbox`]* is for async tasks and heavy work. It queues
+//! messages up to a limit, and pauses a node that sends more until there is room.
+//! [`run_future`](ContextExt::run_future) is in between: it runs a future on the node's thread in the context of a
+//! port.
 //!
-//! Messages are tuples, sequences, enums or single values that serde knows: `("ping", 1)` goes in, and code takes `(String,
-//! u64)`. What is sent as a `T` is taken as a `T`: a message with [`rest`](proto::framing::Elements::rest) or
-//! [`Message::decode`], and a request, which has a port for the answer behind it, with
+//! A message is a tuple, sequence, enum or single value that serde can encode: a task sends `("ping", 1)`, and the
+//! receiver decodes a `(String, u64)`. The receiver decodes the type that was sent: a message with
+//! [`rest`](proto::framing::Elements::rest) or [`Message::decode`], and a request, which ends with a reply port, with
 //! [`request`](proto::framing::Elements::request) or [`Message::request`]. The [table of
-//! shapes](proto::framing#one-rule-for-every-shape) says it for each. Whoever does not know the shape takes a
-//! `Vec<`[`Value`](proto::value::Value)`>`. A message of another shape than its code takes ends the port, and whoever
-//! watches it hears what came.
+//! shapes](proto::framing#one-rule-for-every-shape) lists each case. A receiver that does not know the shape decodes a
+//! `Vec<`[`Value`](proto::value::Value)`>`. If a handler fails to decode a message, its port ends, and the monitors of
+//! the port get the reason.
 //!
 //! # The verbs
 //!
@@ -57,8 +58,8 @@
 //! | `db_family`, `db_keys`, `db_values` | [`Node::db_family`], … | the same |
 //! | `db_mon` | [`Node::db_watch`] | [`db_watch`](Context::db_watch) |
 //!
-//! Timers, watches, calls and futures go with the port in whose name they were set; so a port can be ended at any time and
-//! leaves nothing behind:
+//! Timers, monitors, calls and futures end with the port in whose context they were created. So a port can end at any
+//! time and leaves nothing behind:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -84,16 +85,17 @@
 //!
 //! # Data connections
 //!
-//! A message is held in memory as a whole, and those behind it wait. What is large goes over a [`DataStream`]: a stream of
-//! octets between programs on two nodes, with the authentication and TLS of the network, opened from whichever of them can
-//! be reached. [`Node::data_accept`] takes those that others ask for under a name, [`Node::data_connect`] asks.
+//! A node holds each message in memory as a whole, and later messages wait for it. Use a [`DataStream`] for large data:
+//! a byte stream between programs on two nodes, with the authentication and TLS of the network. Either node can open
+//! its connection. [`Node::data_accept`] accepts data connections under a name, and [`Node::data_connect`] requests
+//! one.
 //!
 //! # Networks
 //!
-//! A node needs to know the address of one other node, a *seed*; all others it finds by name. A message to a node to which
-//! there is no connection opens one. [`Node::start`] does not wait for other nodes; [`Node::joined`] does, and says why a
-//! node does not get in. The database is shared by all nodes of a network: an entry is there until the node that has set it
-//! removes it, or is lost.
+//! A node must know the address of one other node, a *seed*. It finds all other nodes by name, and connects to a node
+//! when it first sends a message there. [`Node::start`] does not wait for other nodes. [`Node::joined`] waits, and its
+//! error says why a node has not joined. All nodes of a network share the database: an entry stays until the node that
+//! set it removes it or is lost.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -132,12 +134,15 @@
 //!
 //! # What is logged
 //!
-//! With `tracing`: connections that come and go, data connections among them (info), messages that nobody waits for and that
-//! could not be sent, failures that end no port, and code that holds up the node, with its port (warn). Of warnings that
-//! others can cause, those of one kind come at a bounded [rate](LogRate); what is beyond it is logged at the level debug,
-//! and counted. What came from others is logged as it is: a subscriber that writes for people shows it [`Escaped`], and one
-//! that writes to a pipe or a disk does that on a thread of its own, so that the node does not wait for it. A [`LogLayer`]
-//! lets other nodes read all that a program logs ([`Node::offer_logs`]); [`Node::catch_logs`] reads what they do.
+//! The node logs with `tracing`. At level info: connections, including data connections, that open and close. At level
+//! warn: messages that could not be sent and that nothing monitors, failures that end no port, and handlers that block
+//! the node, with their ports. Warnings that other nodes can cause are limited to a [rate](LogRate) for each kind. The
+//! node logs those above the rate at level debug, and counts them.
+//!
+//! Text from other nodes is logged unchanged. A subscriber that writes for people should show it as [`Escaped`]. A
+//! subscriber that writes to a pipe or a disk should do so on its own thread, so that the node does not wait for it. A
+//! [`LogLayer`] lets other nodes read all records of a program ([`Node::offer_logs`]); [`Node::catch_logs`] reads the
+//! records of other nodes.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

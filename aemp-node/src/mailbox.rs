@@ -13,40 +13,42 @@ use tokio::sync::mpsc;
 use crate::handle::{Node, Stopped};
 use crate::message::Message;
 
-/// How much a mailbox holds, and what happens when more comes. What this node sends to itself has as much room again, of its
-/// own: other nodes cannot take that away.
+/// The capacity of a mailbox and its overflow policy. The limits apply twice: once to messages from other nodes, and
+/// once to messages from this node. So other nodes cannot use up the capacity that this node needs for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capacity {
-    /// Messages that may wait, 10,000 by default.
+    /// The maximum number of unread messages. Default: 10,000.
     pub messages: usize,
-    /// Octets that may wait, 16 MiB by default.
+    /// The maximum size of all unread messages, in bytes. Default: 16 MiB.
     pub octets: usize,
-    /// What happens when more comes.
+    /// The policy for a message that does not fit. Default: [`Overflow::Pause`].
     pub overflow: Overflow,
-    /// With [`Overflow::Pause`]: the port ends when no message was taken from the full mailbox for so long, 30 seconds by
-    /// default.
+    /// The time after which a full mailbox ends its port if the task reads no message ([`Overflow::Pause`] only).
+    /// Default: 30 seconds.
     pub patience: Duration,
 }
 
-/// What happens when a message does not fit into a mailbox.
+/// The policy of a mailbox for a message that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The node that has sent it is paused: its connection is not read until the mailbox is half empty. Nothing is lost, and
-    /// [`ready`](Node::ready) there waits. All that this node sends waits so, to other ports too, answers to calls and
-    /// monitors included; other nodes go on. The one message, of each node, is taken in.
+    /// Pauses the node that sent the message: this node stops reading its connection until the mailbox is half empty.
+    /// No message is lost. The mailbox accepts the one message of each node that did not fit. While the node is paused,
+    /// [`ready`](Node::ready) waits there, and so do its messages to other ports, its answers to calls and its
+    /// monitors. Other nodes are not affected.
     ///
-    /// A task that waits for an answer of that very node while its mailbox is full waits in a circle, and takes nothing: so
-    /// the port ends after [`Capacity::patience`], as with [`End`](Self::End), and the connection goes on.
+    /// A deadlock is possible: a task that waits for an answer of the paused node does not read its mailbox. To break
+    /// it, the port ends after [`Capacity::patience`], as with [`End`](Self::End). The connection then continues.
     ///
-    /// This node cannot pause itself: where its own messages do not fit, the port ends at once.
+    /// This node cannot pause itself. If a message from this node does not fit, the port ends at once.
     #[default]
     Pause,
-    /// The port ends with the reasons `"overflow"` and a text, and whoever watches it knows that something is lost. A sender
-    /// is not slowed down: [`ready`](Node::ready) knows nothing of a mailbox. One fast sender ends the port for all.
+    /// Ends the port with the reasons `"overflow"` and a text. The monitors of the port report the loss. This policy
+    /// does not slow senders down, and [`ready`](Node::ready) does not consider the mailbox. So one fast sender ends
+    /// the port for all senders.
     End,
-    /// The message is dropped, and counted. Nobody is told.
+    /// Drops the message and counts it ([`Mailbox::dropped`]). Neither the sender nor a monitor gets a notice.
     Drop,
 }
 
@@ -57,7 +59,8 @@ impl Default for Capacity {
     }
 }
 
-/// A port whose messages wait for an async task. The port ends with the mailbox, and whoever monitors it hears how:
+/// A port whose messages an async task reads. The port ends together with the mailbox, and its monitors get these
+/// reasons:
 ///
 /// | what happens to the mailbox | the reasons |
 /// |---|---|
@@ -67,7 +70,7 @@ impl Default for Capacity {
 /// | it is dropped, and messages wait in it | `"unread"`, and a text that says how many |
 /// | it is dropped by a panic | `"die"`, and a text that says so, and how many messages waited |
 ///
-/// So a task that fails says why with `close_with`; what it returns, nobody hears.
+/// A task that fails should call `close_with`. The return value of the task does not reach the monitors.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -88,22 +91,22 @@ pub struct Mailbox {
     id: PortId,
     messages: mpsc::UnboundedReceiver<Message>,
     shared: Arc<Shared>,
-    /// How it ends on purpose.
+    /// The reasons given to `close` or `close_with`.
     closed: Option<Reasons>,
 }
 
 struct Shared {
     capacity: Capacity,
-    /// What waits of other nodes, and of this one.
+    /// Unread messages from other nodes; `own` counts those from this node.
     others: Waiting,
     own: Waiting,
-    /// Messages that were taken out, in all.
+    /// The number of messages that were read since the start.
     taken: AtomicUsize,
     dropped: AtomicUsize,
-    /// There are nodes that are paused.
+    /// Whether at least one node is paused.
     pausing: AtomicBool,
     paused: Mutex<Vec<NodeId>>,
-    /// A timer looks whether anything is taken out.
+    /// Whether a timer checks that the task reads messages.
     timed: AtomicBool,
     ended: OnceLock<Reasons>,
 }
@@ -115,7 +118,8 @@ struct Waiting {
 }
 
 impl Node {
-    /// Makes a port whose messages wait for you, with the usual capacity.
+    /// Creates a mailbox with the default [`Capacity`]. If the caller drops the future before the node has created the
+    /// port, the node ends the port at once.
     ///
     /// # Errors
     ///
@@ -124,7 +128,8 @@ impl Node {
         self.mailbox_with(Capacity::default()).await
     }
 
-    /// Makes a port whose messages wait for you.
+    /// Creates a mailbox with this capacity. If the caller drops the future before the node has created the port, the
+    /// node ends the port at once.
     ///
     /// # Errors
     ///
@@ -142,7 +147,7 @@ impl Node {
                     context.watch(&id, move |context, reasons| {
                         ended.resume(context);
                         let _ended_once = ended.ended.set(reasons);
-                        // Only now the queue ends: whoever sees its end can see why.
+                        // The queue must close after the reasons are set, because its reader then looks them up.
                         drop(open);
                     });
                     id
@@ -173,7 +178,7 @@ impl Shared {
         self.others.messages.load(Ordering::SeqCst) + self.own.messages.load(Ordering::SeqCst)
     }
 
-    /// Takes in a message, on the node's thread.
+    /// Adds a message to the mailbox, on the node's thread.
     fn take_in(
         self: &Arc<Self>,
         context: &mut Context<'_>,
@@ -184,7 +189,7 @@ impl Shared {
         let message = Message::new(context.source(), elements)?;
         let peer = message.source().filter(|source| *source != own.node()).cloned();
         let room = if peer.is_some() { &self.others } else { &self.own };
-        // Only this side adds, so what is there can only be less by the time it is added to.
+        // Only this thread adds. Until it does, the counters can only fall.
         let messages = room.messages.load(Ordering::SeqCst) + 1;
         let octets = room.octets.load(Ordering::SeqCst) + message.octets();
         let is_full = messages > self.capacity.messages || octets > self.capacity.octets;
@@ -202,7 +207,7 @@ impl Shared {
         }
         room.messages.fetch_add(1, Ordering::SeqCst);
         room.octets.fetch_add(message.octets(), Ordering::SeqCst);
-        // If the mailbox is gone, the port is about to end.
+        // If the mailbox has been dropped, the port is about to end.
         let _nobody_reads = queue.send(message);
         if let Some(peer) = peer.filter(|_| is_full) {
             self.pause(context, own, peer);
@@ -210,7 +215,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Pauses a node until there is room again.
+    /// Pauses a node until the mailbox is half empty.
     fn pause(self: &Arc<Self>, context: &mut Context<'_>, own: &PortId, peer: NodeId) {
         {
             let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,7 +227,7 @@ impl Shared {
         }
         self.pausing.store(true, Ordering::SeqCst);
         if self.has_room() {
-            // Whoever took messages out meanwhile did not know of the pause.
+            // The task may have read messages before it could see the pause.
             return self.resume(context);
         }
         if !self.timed.swap(true, Ordering::SeqCst) {
@@ -230,7 +235,7 @@ impl Shared {
         }
     }
 
-    /// Ends the port if nothing is taken out for too long while nodes are paused.
+    /// Ends the port if nodes are paused and the task reads no message for `patience`.
     fn wait(self: &Arc<Self>, context: &mut Context<'_>, own: PortId, taken: usize) {
         let shared = self.clone();
         context.after(self.capacity.patience, move |context: &mut Context<'_>| {
@@ -247,13 +252,13 @@ impl Shared {
         });
     }
 
-    /// Whether nodes that are paused may go on.
+    /// Returns whether paused nodes may continue.
     fn has_room(&self) -> bool {
         self.others.messages.load(Ordering::SeqCst) <= self.capacity.messages / 2
             && self.others.octets.load(Ordering::SeqCst) <= self.capacity.octets / 2
     }
 
-    /// Lets all nodes that are paused go on.
+    /// Resumes all paused nodes.
     fn resume(&self, context: &mut Context<'_>) {
         self.pausing.store(false, Ordering::SeqCst);
         let paused = std::mem::take(&mut *self.paused.lock().unwrap_or_else(PoisonError::into_inner));
@@ -267,19 +272,19 @@ fn end_full(context: &mut Context<'_>, port: &PortId, messages: usize, octets: u
 }
 
 impl Mailbox {
-    /// The port's ID.
+    /// Returns the port's ID.
     pub fn id(&self) -> &PortId {
         &self.id
     }
 
-    /// Waits for the next message; `None` when the port has ended and all that had arrived was taken. Nothing is lost when
-    /// this is cancelled.
+    /// Waits for the next message. Returns `None` when the port has ended and all its messages have been read. This
+    /// function is cancel-safe: if the future is dropped, no message is lost.
     pub async fn recv(&mut self) -> Option<Message> {
         let message = self.messages.recv().await?;
         Some(self.taken(message))
     }
 
-    /// Takes the next message, if one waits; `None` says nothing about whether more will come.
+    /// Returns the next message if one is queued. `None` does not mean that the port has ended.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -303,7 +308,7 @@ impl Mailbox {
         Some(self.taken(message))
     }
 
-    /// Makes room for what comes next.
+    /// Updates the counters for a message that was read, and resumes paused nodes when there is room.
     fn taken(&self, message: Message) -> Message {
         let shared = &self.shared;
         let is_own = message.source().is_none_or(|source| source == self.id.node());
@@ -318,32 +323,32 @@ impl Mailbox {
         message
     }
 
-    /// How many messages wait.
+    /// Returns the number of unread messages.
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether no message waits.
+    /// Returns whether the mailbox has no unread messages.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Ends the port normally, whatever waits in it.
+    /// Ends the port normally, and discards all unread messages.
     pub fn close(self) {
         self.close_with(Reasons::normal());
     }
 
-    /// Ends the port with these reasons, whatever waits in it.
+    /// Ends the port with these reasons, and discards all unread messages.
     pub fn close_with(mut self, reasons: Reasons) {
         self.closed = Some(reasons);
     }
 
-    /// Why the port has ended, if it has.
+    /// Returns the reasons with which the port has ended, or `None` if it has not ended.
     pub fn ended(&self) -> Option<&Reasons> {
         self.shared.ended.get()
     }
 
-    /// How many messages were dropped because they did not fit ([`Overflow::Drop`]).
+    /// Returns the number of messages that did not fit and were dropped ([`Overflow::Drop`]).
     pub fn dropped(&self) -> usize {
         self.shared.dropped.load(Ordering::Relaxed)
     }
@@ -353,14 +358,14 @@ impl Drop for Mailbox {
     fn drop(&mut self) {
         let (id, shared, closed, panics) = (self.id.clone(), self.shared.clone(), self.closed.take(), thread::panicking());
         self.node.command(move |driver| {
-            // What has arrived until now was not read either.
+            // Messages that arrived between the drop and this command are unread, too.
             let reasons = closed.unwrap_or_else(|| dropped(shared.unread(), panics));
             driver.with_context(|context| context.end(&id, reasons));
         });
     }
 }
 
-/// Why a port ends whose mailbox is gone.
+/// Returns the reasons for a port whose mailbox was dropped.
 fn dropped(unread: usize, panics: bool) -> Reasons {
     let unread = match unread {
         0 => None,

@@ -1,4 +1,4 @@
-//! A message that has left the node's thread.
+//! Messages outside of the node's thread.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use aemp_proto::names::{NodeId, PortId};
 use aemp_proto::value::Value;
 use serde::Deserialize;
 
-/// The elements of a message that has arrived at a mailbox, or of an answer; still encoded.
+/// The elements of a message from a mailbox, or of an answer to a call. They stay encoded until they are decoded.
 #[derive(Clone, PartialEq)]
 pub struct Message {
     source: Option<NodeId>,
@@ -15,7 +15,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Keeps elements beyond the time for which they are borrowed.
+    /// Copies borrowed elements into an owned message.
     pub(crate) fn new(source: Option<&NodeId>, elements: Elements<'_>) -> Result<Self, EncodeError> {
         let unlimited = Limits { octets: usize::MAX, depth: usize::MAX, values: usize::MAX };
         let mut octets = Vec::new();
@@ -23,17 +23,17 @@ impl Message {
         Ok(Message { source: source.cloned(), octets: octets.into() })
     }
 
-    /// The arguments of a data connection, which are a packet in cbor.
+    /// Creates a message from the arguments of a data connection, which are a CBOR packet.
     pub(crate) fn of_packet(source: &NodeId, octets: Vec<u8>) -> Self {
         Message { source: Some(source.clone()), octets: octets.into() }
     }
 
-    /// The node that sent it.
+    /// Returns the node that sent the message, if it is known.
     pub fn source(&self) -> Option<&NodeId> {
         self.source.as_ref()
     }
 
-    /// Octets that it takes.
+    /// Returns the size of the encoded message in bytes.
     pub fn octets(&self) -> usize {
         self.octets.len()
     }
@@ -43,23 +43,23 @@ impl Message {
         Packet::parse(Framing::Cbor, &self.octets, &unlimited).expect("it was written as a packet")
     }
 
-    /// A cursor over the elements.
+    /// Returns a cursor over the elements.
     pub fn elements(&self) -> Elements<'_> {
         self.packet().elements()
     }
 
-    /// Decodes the elements: `("ping", 1)` is a `(String, u64)`, or `(&str, u64)`. What was sent as a `T` is taken as a `T`,
-    /// as the [table of shapes](aemp_proto::framing#one-rule-for-every-shape) says.
+    /// Decodes all elements: `("ping", 1)` is a `(String, u64)` or a `(&str, u64)`. Decode the type that was sent, as
+    /// the [table of shapes](aemp_proto::framing#one-rule-for-every-shape) says.
     ///
     /// # Errors
     ///
-    /// When they have another shape.
+    /// Returns an error if the elements have another shape.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         self.packet().decode()
     }
 
-    /// Decodes a request, which somebody has sent with [`call`](crate::Node::call): the last element is the port for the
-    /// answer, and those before it are decoded as [`decode`](Self::decode) does it.
+    /// Decodes a request that another task sent with [`call`](crate::Node::call). The last element is the reply port.
+    /// The elements before it are decoded as by [`decode`](Self::decode).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -92,12 +92,12 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// When the last element is no port ID, or those before it have another shape.
+    /// Returns an error if the last element is not a port ID, or if the elements before it have another shape.
     pub fn request<'a, T: Deserialize<'a>>(&'a self) -> Result<(T, PortId), DecodeError> {
         self.elements().request()
     }
 
-    /// The elements as values, for those who do not know their shape.
+    /// Returns the elements as values, for a receiver that does not know their shape.
     pub fn values(&self) -> Vec<Value> {
         self.decode().unwrap_or_default()
     }

@@ -4,18 +4,18 @@ use std::fmt;
 
 use aemp_proto::permissions::Permissions;
 
-/// What is wrong with a table of permissions, and where.
+/// An error in a table of permissions, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PermissionsError {
-    /// The line, counted from 1, and the character in it, counted from 1.
+    /// The line and the character in it, both counted from 1.
     place: Option<(usize, usize)>,
-    /// The row and the key that are concerned, as far as they are known.
+    /// The row and the key with the error, if they are known.
     key: Option<String>,
     text: String,
 }
 
 impl PermissionsError {
-    /// The line and the column, both counted from 1, if they are known.
+    /// Returns the line and the column of the error, both counted from 1, if they are known.
     pub fn place(&self) -> Option<(usize, usize)> {
         self.place
     }
@@ -35,7 +35,7 @@ impl fmt::Display for PermissionsError {
 
 impl std::error::Error for PermissionsError {}
 
-/// Reads a table of permissions: rows `[[node]]`, each with an `id` and with what those nodes may do.
+/// Parses a table of permissions: rows `[[node]]`, each with an `id` and the rights of the nodes with that ID.
 ///
 /// ```
 /// use aemp_node::permissions::from_toml;
@@ -56,7 +56,7 @@ impl std::error::Error for PermissionsError {}
 ///
 /// # Errors
 ///
-/// When the text is no such table: where, and what is wrong there.
+/// Returns an error, with its place, if the text is not such a table.
 pub fn from_toml(text: &str) -> Result<Permissions, PermissionsError> {
     toml::from_str(text).map_err(|error| {
         let place = error.span().map(|span| place(text, span.start));

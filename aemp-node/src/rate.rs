@@ -1,9 +1,9 @@
-//! How much a log gets of what others cause.
+//! A rate limit for log lines that other nodes can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bounds how many lines of one kind a log gets: ten, then one each second, with the number of those that were left out.
+/// Limits the log lines of one kind: ten at once, then one each second, with the number of those that were left out.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -32,12 +32,12 @@ impl LogRate {
     /// After this time it is told how many lines were left out.
     pub const WINDOW: Duration = Duration::from_secs(1);
 
-    /// A rate at which nothing has been told yet.
+    /// Creates a limit with nothing logged so far.
     pub fn new() -> Self {
         LogRate::default()
     }
 
-    /// Whether a line is told now; if not, it is counted.
+    /// Returns whether to log a line now. If not, counts the line.
     pub fn take(&self, now: Instant) -> bool {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = window.since.is_none_or(|since| now.saturating_duration_since(since) >= Self::WINDOW);

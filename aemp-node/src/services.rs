@@ -1,4 +1,4 @@
-//! Ports that are useful everywhere.
+//! Ready-made port handlers and functions.
 
 use std::rc::Rc;
 
@@ -7,13 +7,15 @@ use aemp_proto::framing::Elements;
 use aemp_proto::names::PortId;
 use aemp_proto::value::Value;
 
-/// The code of a port that sends the elements of each message, but the last, to the port that the last one names.
+/// Sends the elements of each message, without the last one, to the port that the last one names. Use this as a port
+/// handler.
 ///
-/// A message whose last element is no port ID is ignored. An answer that cannot be sent is logged. No message ends the port.
+/// Ignores a message whose last element is not a port ID, and logs an answer that cannot be sent. No message ends the
+/// port.
 ///
 /// # Errors
 ///
-/// Never: it returns an [`Outcome`] because the code of a port does.
+/// Never returns an error. The return type is that of a port handler.
 pub fn echo(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
     if let Err(failure) = answer(context, elements) {
         tracing::warn!(node = %context.node(), ?failure, "the port echo cannot answer a message");
@@ -23,7 +25,7 @@ pub fn echo(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
 
 fn answer(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
     let mut elements: Vec<Value> = elements.rest()?;
-    // As text or bytes (`VALUE-7`).
+    // The element may be text or bytes (`VALUE-7`).
     let to = elements.pop().and_then(|to| to.text()?.parse::<PortId>().ok());
     if let Some(to) = to {
         context.send(&to, &elements)?;
@@ -31,12 +33,12 @@ fn answer(context: &mut Context<'_>, elements: Elements<'_>) -> Outcome {
     Ok(())
 }
 
-/// Lets other nodes set and delete entries of the database in the name of this one, with the functions `db_set` (family,
-/// key, value) and `db_del` (family, keys), as nodes of the reference do.
+/// Registers the functions `db_set` (family, key, value) and `db_del` (family, keys). With them, other nodes set and
+/// delete database entries of this node, as on nodes of the reference implementation.
 pub fn serve_database(context: &mut Context<'_>) {
     let set = |context: &mut Context<'_>, elements: Elements<'_>| {
         let (family, key, value): (String, String, Value) = elements.rest()?;
-        // It stays until it is deleted, or this node goes.
+        // Dropping the `DbEntry` does not remove the entry. It stays until it is deleted or this node stops.
         context.db_set(&family, &key, &value).map(drop).map_err(|error| error.to_string().into())
     };
     let delete = |context: &mut Context<'_>, mut elements: Elements<'_>| {
@@ -51,7 +53,7 @@ pub fn serve_database(context: &mut Context<'_>) {
     context.register("db_del", Access::CALL, Rc::new(delete));
 }
 
-/// The code of a port that hands every message to `print`, as a line of JSON.
+/// Creates a port handler that passes every message to `print`, as a line of JSON.
 pub fn log(mut print: impl FnMut(&str)) -> impl FnMut(&mut Context<'_>, Elements<'_>) -> Outcome {
     use aemp_proto::framing::{Framing, Limits};
     move |_, elements| {

@@ -1,4 +1,4 @@
-//! Futures in a port's context: their failure ends the port, and its end drops them.
+//! Futures in the context of a port. A failed future ends its port, and a port that ends drops its futures.
 
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -11,10 +11,13 @@ use tokio::task::spawn_local;
 use crate::driver::Driver;
 use crate::supervisor::panic_text;
 
-/// What code that runs on a node's thread can do beside the verbs of [`Context`].
+/// Adds methods to [`Context`] for code on a node's thread.
 pub trait ContextExt {
-    /// Runs a future on the node's thread, in the name of the own port: if it fails or panics, the port ends with `die`; if
-    /// the port ends, the future is dropped. In the name of nobody it simply runs.
+    /// Runs a future on the node's thread in the context of the own port. If the future fails or panics, the port ends
+    /// with `die`. If the port ends, the node drops the future. Without an own port, a failure is only logged. If the
+    /// own port has already ended, the future does not run.
+    ///
+    /// The future shares the thread with the whole node, so it must not block between its awaits.
     ///
     /// It shares the thread with everything else of the node, so it must not block between its waits. In the name of a port
     /// that has ended it does not run.
@@ -42,7 +45,8 @@ pub trait ContextExt {
     ///
     /// # Panics
     ///
-    /// When it is not a node's thread on which this runs: a node of `aemp-proto` without this crate's driver.
+    /// Panics outside of a node's thread, for example if another driver than that of this crate runs the node of
+    /// `aemp-proto`.
     fn run_future<F>(&mut self, future: impl FnOnce(LocalPort) -> F)
     where
         F: Future<Output = Outcome> + 'static;
@@ -67,7 +71,7 @@ impl ContextExt for Context<'_> {
         spawn_local(async move {
             let result = tokio::select! {
                 result = &mut task => result,
-                // Without a port nobody drops the other half, and this branch is never taken.
+                // Without a port, nothing drops `ended`, and the guard disables this branch.
                 _ = end, if watch.is_some() => return task.abort(),
             };
             let failure = match result {
@@ -90,22 +94,22 @@ impl ContextExt for Context<'_> {
     }
 }
 
-/// A way back into the node, for a future that runs on its thread in the name of a port.
+/// A handle for a future on the node's thread, to run code in the context of its port.
 #[derive(Clone)]
 pub struct LocalPort {
-    /// The node holds its ports, and they may hold this.
+    /// Weak, because the node owns its ports, and a port may own this handle.
     driver: Weak<Driver>,
     port: Option<PortId>,
 }
 
-/// The port in whose name a future ran cannot be used.
+/// The reason why a [`LocalPort`] could not run code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// It has ended, or its node has.
+    /// The port or its node has ended.
     #[error("the port has ended")]
     Ended,
-    /// Code is running in the node at this moment, and has called this.
+    /// The caller already runs inside the node, and must use its own [`Context`].
     #[error("code that runs in the node has a context of its own")]
     InUse,
 }
@@ -117,17 +121,17 @@ impl From<LocalError> for aemp_proto::actor::Failure {
 }
 
 impl LocalPort {
-    /// The port in whose name the future runs; `None` if in the name of nobody.
+    /// Returns the port of the future, or `None` if the future has no port.
     pub fn id(&self) -> Option<&PortId> {
         self.port.as_ref()
     }
 
-    /// Runs code in the node, now, in the name of the port.
+    /// Runs `code` now, in the context of the port, and returns its result.
     ///
     /// # Errors
     ///
-    /// When the port has ended; or when this is called from code that runs in the node already, which has a [`Context`] of
-    /// its own.
+    /// Returns [`LocalError::Ended`] if the port or its node has ended. Returns [`LocalError::InUse`] if the caller
+    /// already runs inside the node and has a [`Context`].
     pub fn with<R>(&self, code: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, LocalError> {
         let driver = self.driver.upgrade().ok_or(LocalError::Ended)?;
         let result = match &self.port {

@@ -1,4 +1,4 @@
-//! A watch, as an async task holds it.
+//! Monitors for async tasks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::handle::{Node, Stopped};
 
-/// A future that waits until a port ends, or its node is lost. When it is dropped, the watch is given up.
+/// A monitor as a future. It resolves with the reasons when the port ends or its node is lost, and with [`Stopped`] if
+/// the own node stops. Dropping it removes the monitor.
 #[must_use = "the watch is given up when this is dropped"]
 pub struct Watch {
     node: Node,
@@ -34,7 +35,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let handle = self.handle.clone();
         self.node.command(move |driver| {
-            // One that has fired is gone already.
+            // If the monitor has fired, the node has already removed it.
             driver.with_context(|context| context.unwatch(&handle));
         });
     }

@@ -8,7 +8,7 @@ use aemp_proto::line::{Greeting, Protocol};
 
 use crate::escape::Escaped;
 
-/// Gets each line and each message that passes. It runs on the node's thread and must not block for long.
+/// A callback for each line and each message on the wire. It runs on the node's thread and must not block.
 ///
 /// ```
 /// use aemp_node::{Config, Tap};
@@ -20,7 +20,7 @@ use crate::escape::Escaped;
 pub struct Tap(Arc<dyn Fn(&Passed<'_>) + Send + Sync>);
 
 impl Tap {
-    /// A tap that calls this for each line and message.
+    /// Creates a tap that calls `show` for each line and message.
     pub fn new(show: impl Fn(&Passed<'_>) + Send + Sync + 'static) -> Self {
         Tap(Arc::new(show))
     }
@@ -40,9 +40,9 @@ pub struct Passed<'a> {
     pub node: &'a str,
     /// Who is at the other end: an address, and the node ID once it is known.
     pub peer: &'a str,
-    /// Whether the node has sent it; if not, it has received it.
+    /// `true` if the node has sent it, `false` if the node has received it.
     pub sent: bool,
-    /// What passed: never a secret, nor more than the beginning of a token.
+    /// The line or message as text, without secrets and with at most the beginning of a token.
     pub text: &'a str,
 }
 

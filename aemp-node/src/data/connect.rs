@@ -1,4 +1,4 @@
-//! Asking for data connections.
+//! Requests for data connections.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -18,14 +18,14 @@ use crate::driver::{self, Driver};
 use crate::handle::{Calling, Node, SendError, Stopped};
 use crate::message::Message;
 
-/// Why there is no data connection.
+/// The reason why a data connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// It could not be made: the reasons as the port has them that waits for it (`DATA-8`).
+    /// The connection could not be opened. The reasons are those of the port that waited for it (`DATA-8`).
     #[error("{}", told(.0))]
     Failed(Reasons),
-    /// The request was not taken.
+    /// This node did not accept the request.
     #[error(transparent)]
     NotSent(#[from] SendError),
 }
@@ -42,7 +42,7 @@ impl From<EncodeError> for DataError {
     }
 }
 
-/// The reasons as people read them.
+/// Formats the reasons for people.
 fn told(reasons: &Reasons) -> String {
     let text = match (reasons.kind().as_deref(), reasons.values()) {
         (Some("AnyEvent::MP::DataConn"), [_, Value::Null]) => Some("the other node has given up".into()),
@@ -56,14 +56,16 @@ fn told(reasons: &Reasons) -> String {
 }
 
 impl Node {
-    /// Asks for a data connection to a function of a node, with these arguments: a stream of octets, over a connection of
-    /// its own with the same authentication and TLS. It is opened from this node or from the other one, whichever can be
-    /// reached, within [`data_timeout`](crate::Config::data_timeout). When this is dropped, it is given up.
-    /// [`data_accept`](Self::data_accept) is the other side.
+    /// Opens a data connection to a function of a node that accepts it with [`data_accept`](Self::data_accept). The
+    /// data connection is a byte stream over its own transport connection, with the authentication and TLS of the
+    /// network. Either node may open that connection, within [`data_timeout`](crate::Config::data_timeout) (10 seconds
+    /// by default). Dropping the future cancels the request.
     ///
     /// # Errors
     ///
-    /// When there is no such function, neither node can be reached, the time is up, or the request cannot be written.
+    /// Returns [`DataError::Failed`] if the function does not exist, neither node can reach the other, or the time-out
+    /// has passed. Returns another error if this node did not accept the request, for example because the arguments
+    /// cannot be encoded.
     pub async fn data_connect<T: Serialize + ?Sized>(
         &self,
         node: &NodeId,
@@ -83,7 +85,7 @@ impl Node {
                 let _nobody_waits = answer.send(within(driver, &function, octets));
                 return;
             }
-            // Whoever is first, the failure or the stream, takes this.
+            // The failure or the stream takes this, whichever comes first.
             let waits = Rc::new(OnceCell::new());
             let asked = driver.with_context(|context| {
                 let failed = waits.clone();
@@ -131,7 +133,7 @@ fn ask(
 
 /// A data connection of a node to itself.
 fn within(driver: &Driver, function: &str, arguments: Vec<u8>) -> Result<Transport, DataError> {
-    /// What one side may be ahead of the other, in octets.
+    /// The size of the buffer in each direction, in bytes.
     const AHEAD: usize = 64 << 10;
     let (here, there) = tokio::io::duplex(AHEAD);
     let peer = &driver.config.node.link.node;

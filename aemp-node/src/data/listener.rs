@@ -1,4 +1,4 @@
-//! Data connections that others ask for.
+//! Accepting data connections from other nodes.
 
 use aemp_proto::actor::Context;
 use thiserror::Error;
@@ -9,32 +9,33 @@ use crate::driver::Driver;
 use crate::handle::{Node, Stopped};
 use crate::message::Message;
 
-/// Data connections that wait to be taken; one more is closed.
+/// The maximum number of data connections that wait to be accepted. The node closes each one above it.
 const WAITING: usize = 64;
 
-/// Takes data connections that other nodes ask for under a name. When this is dropped, nobody gets one any more; those that
-/// were taken go on.
+/// A listener for data connections under a name ([`Node::data_accept`]). Dropping it ends the registration and resets
+/// the connections that wait. Accepted streams stay open.
 pub struct DataListener {
     node: Node,
     function: String,
     arrived: mpsc::Receiver<Box<Arrived>>,
 }
 
-/// Why no data connections can be taken under a name.
+/// The reason why a node cannot accept data connections under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// They are taken already.
+    /// Another [`DataListener`] of this node uses the name.
     #[error("data connections are taken under that name already")]
     Taken,
-    /// The node has ended.
+    /// The node has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
 impl Node {
-    /// Takes data connections under a name, from any node that asks for them. In secure mode nobody can (`NODE-9`). Nothing
-    /// else of this program can be connected to (`DATA-13`). At most 64 that were not taken wait.
+    /// Accepts data connections under a name, from any node. In secure mode no node may connect (`NODE-9`). Other nodes
+    /// can connect to registered names only (`DATA-13`). At most 64 connections wait to be accepted; the node closes
+    /// further ones.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -63,7 +64,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When that is done already under this name, or the node has ended.
+    /// Returns [`AcceptError::Taken`] if the name is in use. Returns another error if the node has stopped.
     pub async fn data_accept(&self, function: &str) -> Result<DataListener, AcceptError> {
         let (listener, arrived) = mpsc::channel(WAITING);
         let name = function.to_owned();
@@ -95,14 +96,15 @@ fn end(context: &mut Context<'_>, function: &str) {
 }
 
 impl DataListener {
-    /// Waits for the next data connection: the stream, and the arguments, which know the node that asked. `None` when the
-    /// node has ended. Nothing is lost when this is cancelled.
+    /// Waits for the next data connection. Returns the stream and the arguments, whose [`source`](Message::source) is
+    /// the node that asked. Returns `None` when the node has stopped. This function is cancel-safe: if the future is
+    /// dropped, no connection is lost.
     pub async fn accept(&mut self) -> Option<(DataStream, Message)> {
         let Arrived { peer, transport, arguments } = *self.arrived.recv().await?;
         Some((DataStream::new(transport, peer, self.node.clone()), arguments))
     }
 
-    /// The name under which they are taken.
+    /// Returns the name under which this listener accepts connections.
     pub fn function(&self) -> &str {
         &self.function
     }
@@ -110,7 +112,7 @@ impl DataListener {
 
 impl Drop for DataListener {
     fn drop(&mut self) {
-        // Nobody is to take what is closed now for what ended in order.
+        // A reset tells the other side that the stream did not end in order.
         self.arrived.close();
         while let Ok(arrived) = self.arrived.try_recv() {
             arrived.transport.reset();

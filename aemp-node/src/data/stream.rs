@@ -1,4 +1,4 @@
-//! The stream of a data connection, as a program holds it.
+//! The stream of a data connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::handle::Node;
 use crate::host::Watched;
 use crate::tls::Secured;
 
-/// A data connection, and who looks after its host.
+/// A data connection and the check of its host.
 pub(crate) struct Transport {
     carrier: Carrier,
     pub(super) watched: Option<Arc<Watched>>,
@@ -28,7 +28,7 @@ impl From<Carrier> for Transport {
     }
 }
 
-/// What carries a data connection.
+/// The transport of a data connection.
 pub(crate) enum Carrier {
     Plain(WithEarly<TcpStream>),
     Secured(Box<WithEarly<Secured>>),
@@ -37,7 +37,7 @@ pub(crate) enum Carrier {
 }
 
 impl Transport {
-    /// What is under it, if that is TCP.
+    /// Returns the TCP socket, if there is one.
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match &self.carrier {
             Carrier::Plain(stream) => Some(stream.get_ref()),
@@ -69,18 +69,18 @@ impl Transport {
     }
 }
 
-/// A stream of octets to and from a program on another node: [`Node::data_connect`], [`Node::data_accept`].
+/// A byte stream to and from a program on another node, from [`Node::data_connect`] or [`Node::data_accept`].
 ///
-/// Each direction ends by itself: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) says that all has been written, and the
-/// other direction goes on. A stream that is slow to be read holds up whoever writes, for as long as it takes: a stream is
-/// given up only when the *host* at the other end acknowledges nothing for [`host_timeout`](crate::Config::host_timeout).
-/// Nothing gathers but in the buffers of the system. It is independent of the connection that carries messages, and stays
-/// when that is lost. It keeps its node alive, and is cut off when that is [stopped](Node::stop).
+/// Each direction ends on its own: [`shutdown`](tokio::io::AsyncWriteExt::shutdown) ends the own direction, and the
+/// other one continues. A slow reader delays the writer without a time limit. The node closes a stream only if the
+/// *host* at the other end acknowledges nothing for [`host_timeout`](crate::Config::host_timeout) (30 seconds by
+/// default). Only the buffers of the operating system hold data. The stream is independent of the connection for
+/// messages, and stays open when that is lost. It keeps its node alive, and [`Node::stop`] cuts it off.
 ///
-/// When it is dropped, it is closed. Inside TLS the other side then knows whether all had been written: a direction that
-/// ends without `shutdown` is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) there. **Without TLS it cannot know** what
-/// became of a process that was killed, so what is sent should say where it ends; [`reset`](Self::reset) is an error at the
-/// other side in any case.
+/// Dropping the stream closes it. With TLS, the other side then knows whether the data is complete: a direction that
+/// ends without `shutdown` is an [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) error there. **Without TLS, the other
+/// side cannot tell** a killed process from a complete stream, so the data itself should mark its end.
+/// [`reset`](Self::reset) is an error at the other side in any case.
 pub struct DataStream {
     transport: Transport,
     peer: NodeId,
@@ -98,18 +98,18 @@ impl DataStream {
         DataStream { transport, peer, _node: node }
     }
 
-    /// The node at the other end.
+    /// Returns the node at the other end.
     pub fn peer(&self) -> &NodeId {
         &self.peer
     }
 
-    /// Whether it is inside TLS.
+    /// Returns whether the stream uses TLS.
     pub fn is_secured(&self) -> bool {
         matches!(self.transport.carrier, Carrier::Secured(_))
     }
 
-    /// Gives the stream up so that the other side sees an error, and no end: for when what was being sent cannot be
-    /// completed. What is under way is lost.
+    /// Resets the stream, so that the other side reads an error instead of an end. Use it when the data cannot be
+    /// completed. Data that is still in transit may be lost.
     pub fn reset(self) {
         self.transport.reset();
     }

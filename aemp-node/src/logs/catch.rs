@@ -1,4 +1,4 @@
-//! The records of other nodes, for this program.
+//! Catching the records of other nodes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,10 +20,11 @@ use super::{CONNECT, CONTEXT, lost_text, now};
 use crate::handle::{Node, Stopped};
 use crate::waiting::{Giver, Taker, waiting};
 
-/// The records of all other nodes of the network ([`Node::catch_logs`]). Those of one node come in order.
+/// A stream of the records of all other nodes of the network ([`Node::catch_logs`]). The records of one node are in
+/// order.
 ///
-/// What is not taken in time is counted, and told in a record where it would have stood. When this is dropped, no more are
-/// sent.
+/// Records that the task does not read in time are dropped. A record in their place says how many. Dropping this value
+/// ends the subscription.
 pub struct CaughtLogs {
     node: Node,
     port: PortId,
@@ -36,12 +37,12 @@ type Waiting = Backlog<NodeId, Record>;
 const WAITING: usize = 16 << 20;
 
 impl Node {
-    /// Catches the records of this level and of more important ones that the other nodes of the network offer, of those that
-    /// come later, too.
+    /// Catches the records of this level and of more important ones from all other nodes that offer them, including
+    /// nodes that join later.
     ///
-    /// Records of this node's own tell of others: that a node was asked for its records (info), and that it was lost or
-    /// cannot be reached (a warning). One that does not listen can be asked only if this node does. Nobody can be asked for
-    /// fatal records only: that level counts as the next one.
+    /// This node adds its own records about the others: at level info when it has asked a node for its records, and as
+    /// a warning when it has lost a node or cannot reach it. A node that does not listen can be asked only if this node
+    /// listens. The level fatal counts as the next one, because the protocol cannot request fatal records only.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -83,7 +84,8 @@ impl Node {
 }
 
 impl CaughtLogs {
-    /// Waits for the next record; `None` when the node has ended. Nothing is lost when this is cancelled.
+    /// Waits for the next record. Returns `None` when the node has stopped. This function is cancel-safe: if the future
+    /// is dropped, no record is lost.
     pub async fn next(&mut self) -> Option<Record> {
         self.records.next(take).await
     }

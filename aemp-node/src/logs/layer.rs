@@ -16,8 +16,8 @@ use super::backlog::{Backlog, Entry};
 use super::now;
 use super::record::LogLevel;
 
-/// The target under which a program writes records of other nodes to its own log: such events are not offered to others, so
-/// that two nodes that catch each other's records do not pass them round in circles.
+/// The `tracing` target for records of other nodes that a program writes to its own log. A [`LogLayer`] does not offer
+/// such events to other nodes. So two nodes that catch each other's records do not pass them on in a loop.
 ///
 /// ```
 /// # let (node, text) = ("worker", "hello");
@@ -25,18 +25,19 @@ use super::record::LogLevel;
 /// ```
 pub const CAUGHT: &str = "aemp_node::caught";
 
-/// Hands the `tracing` events of this program to its nodes that [offer](crate::Node::offer_logs) them. It waits for nobody:
-/// what is too much for a node is counted, and whoever catches its records is told how many were lost.
+/// A `tracing` layer that passes the events of this program to its nodes that [offer](crate::Node::offer_logs) them. It
+/// never blocks: it counts the records that a node cannot hold, and the catchers of these records get the number of
+/// lost ones.
 ///
-/// A record has the event's time, target, level, message and fields, and nothing of its spans. It is made only if somebody
-/// wants its level, and that is not beyond what may be offered: [`LogLevel::INFO`], unless [`up_to`](Self::up_to) says
-/// otherwise (`LOG-15`). All clones are the same layer.
+/// A record has the event's time, target, level, message and fields, but nothing of its spans. The layer makes a record
+/// only if another node wants its level and the level may be offered: up to [`LogLevel::INFO`], or the level set with
+/// [`up_to`](Self::up_to) (`LOG-15`). All clones are the same layer.
 #[derive(Clone)]
 pub struct LogLayer {
     shared: Arc<Shared>,
 }
 
-/// Shows the level that is wanted.
+/// Formats the level that other nodes want.
 impl fmt::Debug for LogLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LogLayer").field(&LogLevel::new(self.shared.wanted.load(Ordering::Relaxed))).finish()
@@ -69,10 +70,10 @@ pub(super) struct Made {
     pub(super) text: String,
 }
 
-/// Octets that wait for one node: some thousand records.
+/// The maximum size of the records that wait for one node, in bytes: some thousand records.
 const WAITING: usize = 4 << 20;
 
-/// Octets of a record's text; what is longer is cut off.
+/// The maximum size of a record's text, in bytes. Longer text is truncated.
 const TEXT: usize = 16 << 10;
 
 thread_local! {
@@ -93,16 +94,16 @@ pub(super) fn without_records<R>(code: impl FnOnce() -> R) -> R {
 }
 
 impl LogLayer {
-    /// A layer that no node offers yet.
+    /// Creates a layer that no node offers yet.
     pub fn new() -> Self {
         let shared =
             Shared { offered: AtomicU8::new(LogLevel::INFO.number()), wanted: AtomicU8::new(0), sources: RwLock::default() };
         LogLayer { shared: Arc::new(shared) }
     }
 
-    /// Offers records of this level and of more important ones, and no others, whatever is asked for. Give it the level that
-    /// is logged here: what its operator has not asked for is nobody else's either. It counts from the next time on that a
-    /// node asks.
+    /// Sets the least important level that the layer offers, whatever other nodes request. Use the level of the
+    /// program's own log, so that other nodes see no more than its operator does. The level applies to later requests
+    /// of nodes.
     #[must_use]
     pub fn up_to(self, level: LogLevel) -> Self {
         self.shared.offered.store(level.number(), Ordering::Relaxed);
@@ -136,7 +137,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
             return;
         }
         let mut text = Bounded::default();
-        // What does not fit is cut off, and what cannot be shown is left out.
+        // Longer text is truncated, and fields that cannot be formatted are omitted.
         let _written = DefaultFields::new().format_fields(Writer::new(&mut text), event);
         let made = Arc::new(Made { time: now(), context: metadata.target(), level, text: text.finish() });
         for source in self.shared.sources.read().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -1,4 +1,4 @@
-//! The records of this program, for other nodes that ask for them.
+//! Offering the records of this program to other nodes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,9 +39,9 @@ const CATCHERS: usize = 100;
 const BATCH: usize = 256;
 
 impl Node {
-    /// Lets other nodes catch the records of a layer, as long as this node runs. In secure mode nobody can (`NODE-9`).
+    /// Lets other nodes catch the records of a layer until this node stops. In secure mode no node can (`NODE-9`).
     ///
-    /// Any node of the network can then read what this program logs.
+    /// Without secure mode, every node of the network can then read the log of this program.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

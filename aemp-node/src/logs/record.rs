@@ -7,7 +7,7 @@ use aemp_proto::framing::Elements;
 use aemp_proto::names::NodeId;
 use thiserror::Error;
 
-/// How important a record is: from 1, which is fatal, to 9, which is a trace.
+/// The level of a record, from 1 (fatal, most important) to 9 (trace).
 ///
 /// ```
 /// use aemp_node::LogLevel;
@@ -41,7 +41,7 @@ impl LogLevel {
     /// Everything.
     pub const TRACE: Self = LogLevel(9);
 
-    /// The level of this number; `None` if it is not from 1 to 9.
+    /// Returns the level with this number, or `None` if the number is not from 1 to 9.
     pub fn new(number: u8) -> Option<Self> {
         (1..=9).contains(&number).then_some(LogLevel(number))
     }
@@ -51,12 +51,12 @@ impl LogLevel {
         LogLevel::new(u8::try_from(number.clamp(0, 9)).ok()?)
     }
 
-    /// Its number, from 1 to 9.
+    /// Returns the number, from 1 to 9.
     pub fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether whoever asks for this level gets records of the other one.
+    /// Returns whether a request for this level includes records of the level `other`.
     pub fn covers(self, other: Self) -> bool {
         other <= self
     }
@@ -75,7 +75,7 @@ impl fmt::Debug for LogLevel {
     }
 }
 
-/// A text is no level.
+/// The error for a text that is not a level.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no level: a number from 1 to 9, or fatal, alert, critical, error, warn, note, info, debug, trace")]
 pub struct LogLevelError(String);
@@ -121,20 +121,21 @@ impl From<LogLevel> for tracing::Level {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The node that it came from, or that is told of.
+    /// The node that sent the record, or that the record is about.
     pub node: NodeId,
-    /// When it was made by the clock of its node, in seconds since 1970. Whatever that node says: it may be no time at all.
+    /// The time of the record by the clock of its node, in seconds since 1970. The node chooses the value: it may be
+    /// any number, or not a number.
     pub time: f64,
-    /// The part of the program that made it.
+    /// The part of the program that made the record.
     pub context: String,
-    /// How important it is.
+    /// The level of the record.
     pub level: LogLevel,
-    /// What it says. It may have line ends and control characters in it.
+    /// The text of the record. It may contain line ends and control characters: show it as [`Escaped`](crate::Escaped).
     pub text: String,
 }
 
 impl Record {
-    /// Reads a record from the elements of a message that came from `node`; `None` if the message is no record (`LOG-12`).
+    /// Decodes a record from a message of `node`. Returns `None` if the message is not a record (`LOG-12`).
     pub fn decode(node: &NodeId, message: Elements<'_>) -> Option<Record> {
         let (time, context, level, text) = message.rest::<(f64, String, i64, String)>().ok()?;
         Some(Record { node: node.clone(), time, context, level: LogLevel::from_wire(level)?, text })

@@ -31,12 +31,12 @@ use self::verify::Verifier;
 use crate::driver::Driver;
 use crate::early::WithEarly;
 
-/// A node's certificate and key, and which certificates of others it trusts.
+/// A node's certificate and key, and the certificates of other nodes that it trusts.
 ///
-/// Either all nodes share one self-signed certificate, which each of them trusts itself ([`shared`](Self::shared)); or each
-/// has its own, issued by an authority that all of them trust for this network, and made out to its node ID
-/// ([`issued`](Self::issued)). A certificate that is trusted itself is compared as it is, and its dates do not count, but
-/// for a warning (`TLS-14`); one that an authority has issued is taken while it is valid.
+/// A network uses one of two schemes. With [`shared`](Self::shared), all nodes use one self-signed certificate and
+/// trust it directly. With [`issued`](Self::issued), each node has its own certificate for its node ID, issued by an
+/// authority that all nodes trust for this network. The node compares a directly trusted certificate as a whole; its
+/// dates only cause a warning (`TLS-14`). It accepts an issued certificate only within its dates.
 #[derive(Clone)]
 pub struct Certificates {
     identity: Arc<CertifiedKey>,
@@ -55,55 +55,57 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Why certificates cannot be used.
+/// The reason why certificates cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificatesError {
-    /// It is not PEM, or misses something.
+    /// The text is not PEM, or something is missing in it.
     #[error("{0}")]
     Pem(String),
-    /// They do not fit together, or are of a kind that is not supported.
+    /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("{}", explain::unusable(.0))]
     Unusable(#[from] rustls::Error),
-    /// Nodes that trust what this one trusts would refuse its own certificate.
+    /// Nodes with the same trusted certificates would refuse the certificate of this node.
     #[error("{0}")]
     Untrusted(String),
-    /// A file cannot be used.
+    /// The contents of a file cannot be used.
     #[error("{0}: {1}")]
     File(String, Box<CertificatesError>),
-    /// It cannot be read.
+    /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),
 }
 
 impl Certificates {
-    /// One self-signed certificate with its key, in PEM, that all nodes of the network share, as `aemp gencert` makes it and
-    /// the reference's program of that name.
+    /// Loads one self-signed certificate with its key, in PEM, that all nodes of the network share. `aemp gencert` and
+    /// the reference's program of that name create such a file.
     ///
     /// # Errors
     ///
-    /// When there is no certificate or no key, or they cannot be used.
+    /// Returns an error if the certificate or the key is missing or cannot be used.
     pub fn shared(pem: &[u8]) -> Result<Self, CertificatesError> {
         let identity = identity(pem)?;
         let trust = Trust::new(identity.cert[..1].into(), Vec::new())?;
         Ok(Certificates { identity, trust, bound: false })
     }
 
-    /// A certificate of this node's own, made out to its node ID, with the key and any certificates between it and the
-    /// authority, and the certificate of the authority, or of more than one; all in PEM.
+    /// Loads a certificate for the ID of this node, with its key and any intermediate certificates, and the
+    /// certificates of one or more authorities. All are in PEM.
     ///
     /// # Errors
     ///
-    /// When something is missing or cannot be used.
+    /// Returns an error if a certificate or the key is missing or cannot be used.
     pub fn issued(pem: &[u8], authorities: &[u8]) -> Result<Self, CertificatesError> {
         Ok(Certificates { identity: identity(pem)?, trust: Trust::new(Vec::new(), some(authorities)?)?, bound: true })
     }
 
-    /// The same from files; without an authority the certificate is shared.
+    /// Loads certificates from files, as [`issued`](Self::issued) does, or without `authorities` as
+    /// [`shared`](Self::shared).
     ///
     /// # Errors
     ///
-    /// As [`shared`](Self::shared) and [`issued`](Self::issued), and when a file cannot be read.
+    /// Returns the errors of [`shared`](Self::shared) and [`issued`](Self::issued), and an error if a file cannot be
+    /// read.
     pub fn from_files(certificate: &Path, authorities: Option<&Path>) -> Result<Self, CertificatesError> {
         match authorities {
             None => of_file(certificate, Self::shared),
@@ -114,49 +116,50 @@ impl Certificates {
         }
     }
 
-    /// Trusts the certificates in this PEM themselves, too, such as the one that is to replace a shared one. They are not
-    /// bound to node IDs.
+    /// Adds the certificates in this PEM to those that the node trusts directly, for example the successor of a shared
+    /// certificate. They are not bound to node IDs.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// Returns an error if the PEM has no certificate.
     pub fn trust(mut self, pem: &[u8]) -> Result<Self, CertificatesError> {
         let more = Trust::new(some(pem)?, Vec::new())?;
         self.trust = self.trust.with(&more)?;
         Ok(self)
     }
 
-    /// The same from a file.
+    /// Adds the certificates in a file, as [`trust`](Self::trust) does.
     ///
     /// # Errors
     ///
-    /// As [`trust`](Self::trust), and when the file cannot be read.
+    /// Returns the errors of [`trust`](Self::trust), and an error if the file cannot be read.
     pub fn trust_file(self, path: &Path) -> Result<Self, CertificatesError> {
         of_file(path, |pem| self.trust(pem))
     }
 
-    /// Takes a certificate of an authority only from the node to which it is made out: by a DNS name that is the node ID, or
-    /// a URI `aemp:NODEID`, with octets of the ID that are not unreserved in RFC 3986, nor `/`, written as `%XX` (`TLS-12`).
-    /// That is the default (`TLS-17`).
+    /// Accepts an issued certificate only from the node that it names: by a DNS name that equals the node ID, or by a
+    /// URI `aemp:NODEID`. In the URI, bytes of the ID that are neither unreserved in RFC 3986 nor `/` are written as
+    /// `%XX` (`TLS-12`). This is the default (`TLS-17`).
     #[must_use]
     pub fn bound_to_node_ids(mut self) -> Self {
         self.bound = true;
         self
     }
 
-    /// Takes each certificate of an authority from a node with any ID: then **each member of the network can be any node**,
-    /// and take the messages for it.
+    /// Accepts an issued certificate from a node with any ID. Then **each member of the network can pose as any node**,
+    /// and receive its messages.
     #[must_use]
     pub fn any_name(mut self) -> Self {
         self.bound = false;
         self
     }
 
-    /// Whether a node that trusts what this one trusts takes its certificate now, from a node with this ID.
+    /// Checks that a node with the same trusted certificates would now accept this certificate from a node with the ID
+    /// `node`.
     ///
     /// # Errors
     ///
-    /// When it does not, with the reason.
+    /// Returns the reason why such a node would refuse the certificate.
     pub fn check(&self, node: &str) -> Result<(), CertificatesError> {
         let (leaf, more) = self.identity.cert.split_first().expect("there is a certificate");
         self.verifier(node)
