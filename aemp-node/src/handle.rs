@@ -92,7 +92,7 @@ pub struct Stopped;
 pub enum StartError {
     /// The configuration has listen addresses or seeds, but neither a secret nor a certificate.
     #[error(
-        "the node has binds or seeds, and neither a secret nor a certificate, so no other node would take it: set \
+        "the node has addresses to listen on or seeds, and neither a secret nor a certificate, so no other node would take it: set \
          `config.node.link.secret` or `config.certificates`"
     )]
     NoCredentials,
