@@ -114,7 +114,7 @@ impl Network {
             // It opens one to each seed, and one to each node that it searches.
             let (hosts, [opened, accepted]) = (self.cast.hosts(), self.world.sockets(host));
             assert!(opened <= up + 2 * hosts, "seed {seed}: n{host} has opened {opened} connections");
-            assert!(accepted <= up + HANDSHAKES, "seed {seed}: {accepted} connections to n{host} stand");
+            assert!(accepted <= up + HANDSHAKES, "seed {seed}: {accepted} accepted connections stand at n{host}");
             for other in node.up_nodes() {
                 let known = (0..self.cast.hosts()).any(|honest| name(honest) == *other);
                 assert!(known || self.cast.hostile == Some(true), "seed {seed}: n{host} has let {other} in");
